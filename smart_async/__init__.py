@@ -1,0 +1,1 @@
+"""SMART on FHIR authorization for asyncio, trio and plain Python."""

@@ -1,0 +1,139 @@
+"""
+Every size, time and count limit of the library, named, with its reason.
+
+The constants are the defaults and hard ceilings; `Limits` and `Timeouts` are what a client can be given
+instead. Real discovery documents and token responses stay far below 20 KiB, so these numbers are reached
+only by a broken or hostile server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = (
+    "ASSERTION_BACKDATE",
+    "ASSERTION_LIFETIME",
+    "CALLBACK_BYTES",
+    "CALLBACK_PARAMETER_BYTES",
+    "DOCUMENT_BYTES",
+    "DOCUMENT_MEMBERS",
+    "ERROR_BODY_BYTES",
+    "ERROR_TEXT",
+    "JSON_DEPTH",
+    "JWKS_KEYS",
+    "KEY_FILE_BYTES",
+    "METADATA_TTL",
+    "METADATA_TTL_MAX",
+    "PENDING_TTL",
+    "RANDOM_BYTES",
+    "RSA_BITS_MAX",
+    "RSA_BITS_MIN",
+    "TOKEN_BYTES",
+    "URL_LENGTH",
+    "Limits",
+    "Timeouts",
+)
+
+ASSERTION_LIFETIME = 300
+"""Seconds from `iat` to `exp` of a client assertion: the five minutes that SMART allows at most."""
+
+ASSERTION_BACKDATE = 60
+"""Seconds that `iat` lies in the past, so that a clock running fast does no harm."""
+
+CALLBACK_BYTES = 8 * 1024
+"""Bytes of a callback's query or form; a code, a state and an issuer need a fraction of it."""
+
+CALLBACK_PARAMETER_BYTES = 4 * 1024
+"""Bytes of one callback parameter; some servers use long JWTs as codes."""
+
+DOCUMENT_BYTES = 256 * 1024
+"""Bytes of an OAuth document or JWK Set; joserfc itself stops at half of that for one signed payload."""
+
+DOCUMENT_MEMBERS = 10_000
+"""JSON members and array items in one OAuth document."""
+
+JSON_DEPTH = 32
+"""Levels of nesting in a JSON document; OAuth needs five, and Python's parser fails near a thousand."""
+
+ERROR_BODY_BYTES = 64 * 1024
+"""Bytes read of an error answer; the rest is not worth waiting for."""
+
+ERROR_TEXT = 256
+"""Characters kept of a server's own error text."""
+
+JWKS_KEYS = 100
+"""Keys read from one JWK Set."""
+
+KEY_FILE_BYTES = 64 * 1024
+"""Bytes of a key file; an RSA-8192 key in PEM is under 7 KiB."""
+
+METADATA_TTL = 600.0
+"""Seconds that a discovery document is kept when the server does not say."""
+
+METADATA_TTL_MAX = 24 * 3600.0
+"""Seconds that a discovery document is kept at most, whatever the server says."""
+
+PENDING_TTL = 600.0
+"""Seconds that a user has to sign in before a pending login expires."""
+
+RANDOM_BYTES = 32
+"""Random bytes behind each state, nonce, `jti` and code verifier (SMART asks for 122 bits of state)."""
+
+RSA_BITS_MIN = 2048
+"""Bits of the smallest RSA modulus accepted, as RFC 7518 demands."""
+
+RSA_BITS_MAX = 8192
+"""Bits of the largest RSA modulus accepted; larger ones cost seconds and gain nothing."""
+
+TOKEN_BYTES = 16 * 1024
+"""Characters of an access or refresh token; it has to fit into a request header."""
+
+URL_LENGTH = 2048
+"""Characters of a URL that names a server or an endpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    How much of a server's answer is read before it counts as hostile.
+
+    Raise a limit for a server whose documents are honestly larger; the defaults fit every server known.
+
+    Args:
+        document_bytes: Bytes of a discovery, token, introspection or registration answer, or of a JWK Set.
+        document_members: JSON members and array items in one of those.
+        capability_statement_bytes: Bytes of a CapabilityStatement, which honest servers make large.
+        capability_statement_members: JSON members and array items in one of those.
+        json_depth: Levels of nesting in any JSON document.
+    """
+
+    document_bytes: int = DOCUMENT_BYTES
+    document_members: int = DOCUMENT_MEMBERS
+    capability_statement_bytes: int = 8 * 1024 * 1024
+    capability_statement_members: int = 200_000
+    json_depth: int = JSON_DEPTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """
+    How long one request to an OAuth endpoint may take, in seconds.
+
+    `total` is a deadline for the whole exchange: a server that sends one byte a second keeps every
+    single read within its limit, and only a deadline ends that.
+
+    Args:
+        connect: To open the connection, TLS included.
+        read: Between two arriving pieces of the answer.
+        write: To hand over one piece of the request.
+        pool: To wait for a free connection.
+        total: For a whole request to a token, introspection, revocation or registration endpoint.
+        discovery: For a whole discovery or JWK Set request.
+    """
+
+    connect: float = 5.0
+    read: float = 10.0
+    write: float = 10.0
+    pool: float = 5.0
+    total: float = 30.0
+    discovery: float = 15.0

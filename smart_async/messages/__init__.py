@@ -1,0 +1,35 @@
+"""
+The words that the core and the world exchange: requests, responses, secrets, findings, JSON and URLs.
+
+Nothing here knows OAuth. Each subject has its own module; import from here.
+"""
+
+from smart_async.messages.findings import Finding, Severity
+from smart_async.messages.http import FORM, Headers, Purpose, Request, Response, form_body
+from smart_async.messages.json import JSON, JSONObject, parse_object, strict_loads
+from smart_async.messages.secret import Secret
+from smart_async.messages.text import clean_text, member_names
+from smart_async.messages.urls import Url, is_loopback, parse_url, resolve_url, same_base
+
+__all__ = (
+    "FORM",
+    "JSON",
+    "Finding",
+    "Headers",
+    "JSONObject",
+    "Purpose",
+    "Request",
+    "Response",
+    "Secret",
+    "Severity",
+    "Url",
+    "clean_text",
+    "form_body",
+    "is_loopback",
+    "member_names",
+    "parse_object",
+    "parse_url",
+    "resolve_url",
+    "same_base",
+    "strict_loads",
+)

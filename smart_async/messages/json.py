@@ -1,0 +1,197 @@
+"""
+JSON as strictly as a security protocol needs it.
+
+Python's own parser takes duplicate keys (the last wins, so two parsers can disagree about a document),
+`NaN`, numbers without end and nesting until the stack runs out. Here each of these is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, TypeAlias, TypeVar
+
+from smart_async.errors import ProtocolError
+from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH, Limits
+from smart_async.messages.http import Response
+from smart_async.messages.text import clean_text
+
+__all__ = ("JSON", "JSONObject", "parse_object", "strict_loads")
+
+JSON: TypeAlias = Any
+"""A parsed JSON value: None, bool, int, float, str, list or dict."""
+
+JSONObject: TypeAlias = dict[str, Any]
+"""A parsed JSON object."""
+
+_E = TypeVar("_E", bound=ProtocolError)
+
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_STRING_BYTES = 64 * 1024
+_INTEGER_DIGITS = 64
+
+
+def strict_loads(
+    body: bytes,
+    *,
+    max_bytes: int = DOCUMENT_BYTES,
+    max_members: int = DOCUMENT_MEMBERS,
+    max_depth: int = JSON_DEPTH,
+) -> JSON:
+    """
+    Parse JSON, and refuse whatever two parsers could read differently.
+
+    Args:
+        body: UTF-8 bytes; a byte order mark in front is tolerated, because servers send it.
+        max_bytes: Bytes of the document.
+        max_members: Object members and array items in all.
+        max_depth: Levels of nesting.
+
+    Returns:
+        The parsed value.
+
+    Raises:
+        ProtocolError: If the document is too large, too deep, not UTF-8, not JSON, or has a duplicate
+            key, a number that is not finite, a lone surrogate or a NUL character.
+
+    Spec: RFC 8259, and RFC 7493 (I-JSON) for what is refused.
+
+    >>> strict_loads(b'{"keys": []}')
+    {'keys': []}
+    """
+    if len(body) > max_bytes:
+        raise ProtocolError(f"The document has {len(body)} bytes; at most {max_bytes} are read.")
+    _check_depth(body, max_depth)
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProtocolError("The document is not UTF-8.") from None
+    try:
+        value = _decode(text)
+    except (ValueError, RecursionError) as exc:
+        raise ProtocolError(f"The document is not JSON: {clean_text(str(exc), length=120)}.") from None
+    _check_contents(value, body, max_members)
+    return value
+
+
+def parse_object(
+    response: Response, error: type[_E], what: str, *, limits: Limits | None = None
+) -> JSONObject:
+    """
+    Read the JSON object in *response*, whatever its media type says.
+
+    Servers label JSON as FHIR, as text or not at all, and portals answer 200 with a page of HTML; so the
+    body itself decides.
+
+    Args:
+        response: The answer.
+        error: The error class to raise.
+        what: What the object is, for the message: "discovery document".
+        limits: The client's limits.
+
+    Returns:
+        The object.
+
+    Raises:
+        ProtocolError: Of the class *error*, if the body is not a JSON object.
+    """
+    limits = limits or Limits()
+    try:
+        if response.body.lstrip()[:1] == b"<":
+            raise ProtocolError("The server sent an HTML or XML page.")
+        value = strict_loads(
+            response.body,
+            max_bytes=limits.document_bytes,
+            max_members=limits.document_members,
+            max_depth=limits.json_depth,
+        )
+        if not isinstance(value, dict):
+            raise ProtocolError(f"The server sent a JSON {_kind(value)} where an object is expected.")
+    except ProtocolError as exc:
+        raise error(
+            f"The {what} cannot be used: {exc.message}",
+            endpoint=response.url,
+            status=response.status,
+            advice="Check the URL: portals, aliases and proxies often answer in the place of the server.",
+        ) from None
+    return value
+
+
+def _kind(value: JSON) -> str:
+    return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
+
+
+def _check_depth(body: bytes, max_depth: int) -> None:
+    # Before parsing: the parser itself recurses, and fails with the wrong exception or not in time.
+    if body.count(b"[") + body.count(b"{") <= max_depth:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(body):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            if depth > max_depth:
+                raise ProtocolError(f"The document is nested more than {max_depth} levels deep.")
+        elif token in b"]}":
+            depth -= 1
+
+
+def _unique(pairs: list[tuple[str, JSON]]) -> JSONObject:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the member {twice[:64]!r} occurs twice")
+    return members
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _INTEGER_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
+
+
+def _constant(name: str) -> JSON:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_int=_integer, parse_constant=_constant
+).decode
+
+
+def _check_contents(value: JSON, body: bytes, max_members: int) -> None:
+    # An upper bound that costs nothing settles nearly every document without a walk.
+    few = body.count(b",") + body.count(b"[") + body.count(b"{") <= max_members
+    if few and b"\\u" not in body and len(body) <= _STRING_BYTES:
+        return
+    members = 0
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            members += len(item)
+            waiting.extend(item)
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            members += len(item)
+            waiting.extend(item)
+        elif isinstance(item, str):
+            _check_string(item)
+        if members > max_members:
+            raise ProtocolError(f"The document has more than {max_members} members.")
+
+
+def _check_string(text: str) -> None:
+    if len(text) > _STRING_BYTES:
+        raise ProtocolError(f"A string in the document has more than {_STRING_BYTES} characters.")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ProtocolError("A string in the document holds a NUL or half a character.")
