@@ -1,0 +1,106 @@
+# Every target works from a fresh clone and sets up what it needs in $(VENV), once, and again
+# when pyproject.toml changes. `make help` lists them.
+#
+#   make test PYTHON=/opt/python3.13/bin/python VENV=.venvs/3.13     another interpreter
+#   make test ARGS="tests/keys -x"                                   part of the tests
+#   make demo ARGS=--json                                            options of the command
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-core test-peers test-versions check format bench clean
+
+VENV ?= .venv
+CORE_VENV ?= .venvs/core
+ARGS ?=
+
+# Each is tried by running it: a version manager's shim may exist and still refuse.
+PYTHON ?=
+PYTHONS = $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
+VERSIONS = 3.11 3.12 3.13
+
+BIN = $(VENV)/bin
+PIP = -m pip --disable-pip-version-check install --quiet
+
+# Nothing of the tools goes into the home directory.
+export PYRIGHT_PYTHON_CACHE_DIR = $(abspath $(VENV))/pyright
+export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.app ## show the whole workflow against the built-in sandbox
+	@$(BIN)/smart-async demo $(ARGS)
+
+test: $(VENV)/.test ## run the tests and hold the coverage floors
+	@$(BIN)/python -m pytest -q --cov --cov-report= $(ARGS)
+	@$(if $(ARGS),echo "Part of the tests: coverage floors not checked.",$(BIN)/python tests/coverage_floors.py)
+
+test-core: $(CORE_VENV)/.core ## run the core's tests with the four runtime packages alone
+	@$(CORE_VENV)/bin/python tests/core_alone.py $(ARGS)
+
+test-peers: $(VENV)/.test ## run the tests against servers that others wrote (needs node and npm)
+	@sh tests/peers/ensure.sh node npm
+	@$(BIN)/python -m pytest -q -m peers $(or $(ARGS),tests/peers)
+
+test-versions: ## run the tests on each of Python 3.11, 3.12 and 3.13 that is installed
+	@for version in $(VERSIONS); do \
+	  if python$$version -c '' 2>/dev/null; then \
+	    echo "Python $$version"; \
+	    $(MAKE) --no-print-directory test PYTHON=python$$version VENV=.venvs/$$version || exit 1; \
+	  else \
+	    echo "Python $$version: not installed here, not tested"; \
+	  fi; \
+	done
+
+check: $(VENV)/.check ## lint, format, types (mypy and pyright, strict) and layers
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check || { echo "Run: make format"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports --no-logo 2>&1 || exit 1
+
+format: $(VENV)/.check ## put the code into its one format
+	@$(BIN)/ruff check --quiet --fix
+	@$(BIN)/ruff format --quiet
+
+bench: $(VENV)/.test ## measure what the library promises to be fast at
+	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+
+clean: ## remove everything that the targets made
+	@rm -rf .venv .venvs build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+	  .mypy_cache .pytest_cache .ruff_cache tests/peers/oidc_provider/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up -----------------------------------------------------------------------------------------
+
+%/.pip:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Setting up $* with $$($$python --version) (once)"; \
+	    $$python -m venv --clear $* || { echo "On Debian run: apt-get install python3-venv" >&2; exit 1; }; \
+	    break; \
+	  fi; \
+	done; \
+	test -x $*/bin/python || { \
+	  echo "No Python 3.11 or newer found (tried: $(PYTHONS)). Name one: make PYTHON=/path/to/python" >&2; \
+	  exit 1; }
+	@# Older ones, as venv still brings them, know no dependency groups.
+	@$*/bin/python $(PIP) --upgrade 'pip>=25.1'
+	@touch $@
+
+%/.app: %/.pip pyproject.toml
+	@$*/bin/python $(PIP) --editable '.[all]'
+	@touch $@
+
+%/.test: %/.app pyproject.toml
+	@$*/bin/python $(PIP) --group test
+	@touch $@
+
+%/.check: %/.app pyproject.toml
+	@$*/bin/python $(PIP) --group check
+	@touch $@
+
+%/.core: %/.pip pyproject.toml
+	@$*/bin/python $(PIP) --editable . --group test
+	@touch $@
+
+.PRECIOUS: %/.pip %/.app
