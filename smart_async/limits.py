@@ -21,6 +21,9 @@ __all__ = (
     "ERROR_TEXT",
     "JSON_DEPTH",
     "JWKS_KEYS",
+    "JWS_HEADER_BYTES",
+    "JWS_PAYLOAD_BYTES",
+    "JWS_SIGNATURE_BYTES",
     "KEY_FILE_BYTES",
     "METADATA_TTL",
     "METADATA_TTL_MAX",
@@ -63,6 +66,15 @@ ERROR_TEXT = 256
 
 JWKS_KEYS = 100
 """Keys read from one JWK Set."""
+
+JWS_HEADER_BYTES = 8 * 1024
+"""Bytes of a signed token's header; joserfc's own 512 are too few for one that carries certificates."""
+
+JWS_PAYLOAD_BYTES = 128_000
+"""Bytes of a signed token's payload, as joserfc has it."""
+
+JWS_SIGNATURE_BYTES = 1024
+"""Bytes of a signature: exactly what an RSA-8192 key makes."""
 
 KEY_FILE_BYTES = 64 * 1024
 """Bytes of a key file; an RSA-8192 key in PEM is under 7 KiB."""

@@ -1,0 +1,47 @@
+"""
+Keys and signatures: a client's own private key, a server's public ones.
+
+Importing this room loads neither `cryptography` nor `joserfc`; using it does.
+"""
+
+from smart_async.keys.algorithms import ALGORITHMS, Algorithm
+from smart_async.keys.jwks import (
+    Publishable,
+    VerificationKey,
+    parse_jwks,
+    public_jwk,
+    public_jwks,
+    thumbprint,
+)
+from smart_async.keys.jws import (
+    VerifiedJWS,
+    b64url_decode,
+    b64url_encode,
+    compact,
+    has_key_for,
+    signing_input,
+    verify_jws,
+)
+from smart_async.keys.load import Passphrase, needs_passphrase
+from smart_async.keys.signing_key import SigningKey
+
+__all__ = (
+    "ALGORITHMS",
+    "Algorithm",
+    "Passphrase",
+    "Publishable",
+    "SigningKey",
+    "VerificationKey",
+    "VerifiedJWS",
+    "b64url_decode",
+    "b64url_encode",
+    "compact",
+    "has_key_for",
+    "needs_passphrase",
+    "parse_jwks",
+    "public_jwk",
+    "public_jwks",
+    "signing_input",
+    "thumbprint",
+    "verify_jws",
+)
