@@ -89,7 +89,7 @@ def ec_curve(name: str) -> EllipticCurve:
     """Return the curve called *name*, one of `CURVES`."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    return {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}[name]()
+    return {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}[name]
 
 
 def choose_algorithm(key: PrivateKey, name: str | None = None) -> Algorithm:
@@ -183,4 +183,4 @@ def raw_signer(key: PrivateKey, algorithm: Algorithm) -> Callable[[bytes], bytes
 def _hash(bits: int) -> HashAlgorithm:
     from cryptography.hazmat.primitives import hashes
 
-    return {256: hashes.SHA256, 384: hashes.SHA384, 512: hashes.SHA512}[bits]()
+    return {256: hashes.SHA256(), 384: hashes.SHA384(), 512: hashes.SHA512()}[bits]

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, TypeVar, cast
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.keys.algorithms import CURVES, Algorithm, ec_curve
@@ -188,13 +188,12 @@ def parse_jwks(
     """
     fail = error or ProtocolError
     found: JSON = cast("JSONObject", document).get("keys") if isinstance(document, dict) else None
-    if not isinstance(found, list):
+    if not is_array(found):
         raise fail("The JWK Set is not a JSON object with an array called keys.")
-    entries: list[JSON] = found
-    if len(entries) > JWKS_KEYS:
-        raise fail(f"The JWK Set has {len(entries)} keys; at most {JWKS_KEYS} are read.")
+    if len(found) > JWKS_KEYS:
+        raise fail(f"The JWK Set has {len(found)} keys; at most {JWKS_KEYS} are read.")
     usable: list[VerificationKey] = []
-    for position, entry in enumerate(entries):
+    for position, entry in enumerate(found):
         try:
             key = _parse_key(entry)
         except ProtocolError as exc:
@@ -203,6 +202,11 @@ def parse_jwks(
         else:
             usable.extend([key] if key else [])
     return tuple(usable)
+
+
+def is_array(value: JSON) -> TypeGuard[list[JSON]]:
+    """Return whether *value* is a JSON array."""
+    return isinstance(value, list)
 
 
 def _finding(position: int, entry: JSON, problem: str) -> Finding:
@@ -219,7 +223,7 @@ def _finding(position: int, entry: JSON, problem: str) -> Finding:
 def _parse_key(entry: JSON) -> VerificationKey | None:
     if not isinstance(entry, dict):
         raise ProtocolError("it is not a JSON object.")
-    jwk: JSONObject = entry
+    jwk = cast("JSONObject", entry)
     if jwk.get("kty") == "oct":
         raise ProtocolError("it is a symmetric key, which has no place in a published set.")
     if private := sorted(PRIVATE_MEMBERS & jwk.keys()):

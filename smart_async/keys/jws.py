@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.keys.algorithms import ALGORITHMS, Algorithm
 from smart_async.keys.base64url import b64url_decode, b64url_encode
 from smart_async.keys.jwks import VerificationKey
 from smart_async.limits import JWS_HEADER_BYTES, JWS_PAYLOAD_BYTES, JWS_SIGNATURE_BYTES
-from smart_async.messages import JSONObject, clean_text, strict_loads
+from smart_async.messages import JSON, JSONObject, clean_text, strict_loads
 
 __all__ = (
     "VerifiedJWS",
@@ -183,7 +183,7 @@ def has_key_for(
     return bool(_candidates(_take_apart(token, algorithms, error or ProtocolError), tuple(keys)))
 
 
-def _take_apart(token: str, algorithms: Iterable[str], fail: type[ProtocolError]) -> _Parts:
+def _take_apart(token: object, algorithms: Iterable[str], fail: type[ProtocolError]) -> _Parts:
     allowed = _allowed(algorithms, fail)
     if not isinstance(token, str) or len(token) > _LONGEST:
         raise fail("The token is not text, or longer than any honest one.")
@@ -226,17 +226,16 @@ def _json_object(data: bytes, part: str, max_bytes: int, fail: type[ProtocolErro
         raise fail(f"The token's {part} cannot be used: {exc.message}") from None
     if not isinstance(value, dict):
         raise fail(f"The token's {part} is not a JSON object.")
-    members: JSONObject = value
-    return members
+    return cast("JSONObject", value)
 
 
 def _check_header(header: JSONObject, allowed: frozenset[str], fail: type[ProtocolError]) -> Algorithm:
-    for name, reason in _REFUSED_HEADERS.items():
-        if name in header:
-            raise fail(f"The token's header has {name}, which is refused: {reason}.")
+    for refused, reason in _REFUSED_HEADERS.items():
+        if refused in header:
+            raise fail(f"The token's header has {refused}, which is refused: {reason}.")
     if "kid" in header and not isinstance(header["kid"], str):
         raise fail("The token's kid is not a string.")
-    name = header.get("alg")
+    name: JSON = header.get("alg")
     if not isinstance(name, str) or name not in allowed:
         shown = clean_text(name, length=32) if isinstance(name, str) else "nothing readable"
         raise fail(f"The token names the algorithm {shown}; accepted are {', '.join(sorted(allowed))}.")

@@ -6,12 +6,12 @@ Spec: RFC 7517, sections 4 and 5; RFC 7518, sections 6.2 and 6.3. Keys with more
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.keys.algorithms import ALGORITHMS, PrivateKey
 from smart_async.keys.base64url import number
-from smart_async.keys.jwks import public_key
+from smart_async.keys.jwks import is_array, public_key
 from smart_async.limits import KEY_FILE_BYTES
 from smart_async.messages import JSONObject, clean_text, strict_loads
 
@@ -39,8 +39,7 @@ def parse_json(text: str | bytes) -> JSONObject:
         raise _refuse("neither PEM nor valid JSON (or JSON with a duplicate member)") from None
     if not isinstance(document, dict):
         raise _refuse("JSON, but not an object")
-    members: JSONObject = document
-    return members
+    return cast("JSONObject", document)
 
 
 def pick_jwk(document: JSONObject, kid: str | None) -> JSONObject:
@@ -51,10 +50,9 @@ def pick_jwk(document: JSONObject, kid: str | None) -> JSONObject:
         ConfigurationError: If there is no such key, or more than one.
     """
     entries: Any = document.get("keys")
-    if not isinstance(entries, list):
+    if not is_array(entries):
         raise _refuse("not a JWK Set, which is an object with an array called keys")
-    listed: list[Any] = entries
-    private: list[JSONObject] = [key for key in listed if isinstance(key, dict) and "d" in key]
+    private: list[JSONObject] = [key for key in entries if isinstance(key, dict) and "d" in key]
     chosen = [key for key in private if kid is None or key.get("kid") == kid]
     if len(chosen) == 1:
         return chosen[0]

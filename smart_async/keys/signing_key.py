@@ -222,10 +222,7 @@ class SigningKey:
                 field="algorithm",
                 advice="Leave algorithm= out, or change alg in the JWK and register its public half again.",
             )
-        if kid is not None and (not isinstance(kid, str) or not kid):
-            raise ConfigurationError(
-                "kid is not a string, or empty.", field="kid", advice="Leave it out for the key's thumbprint."
-            )
+        _check_kid(loaded.kid if kid is None else kid)
         chosen = choose_algorithm(loaded.key, algorithm or loaded.algorithm)
         self = cls.__new__(cls)
         self._key = loaded.key
@@ -288,3 +285,10 @@ class SigningKey:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse pickling and copying: a private key stays where it was loaded."""
         raise TypeError("a SigningKey is never pickled or copied; load it again where it is needed")
+
+
+def _check_kid(kid: object) -> None:
+    if kid is not None and (not isinstance(kid, str) or not kid):
+        raise ConfigurationError(
+            "kid is empty, or not text.", field="kid", advice="Leave it out for the key's thumbprint."
+        )
