@@ -1,0 +1,162 @@
+// An authorization server that we did not write (npm's oidc-provider, OpenID certified) behind the few things
+// that make it an EHR's: a smart-configuration document, a login without a browser, a launch context, a Patient.
+//
+// Standard input: {"clients": [client metadata as RFC 7591 names it]}.
+// Standard output: one line of JSON, {"issuer", "fhir_base"}, once it listens (on a free loopback port).
+// It ends with its standard input. GET {issuer}/seen tells which token requests it judged, and how they looked.
+
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import { createInterface } from 'node:readline';
+
+// oidc-provider is written for the current Node; 18 and 20 lack two globals that it uses.
+globalThis.crypto ??= (await import('node:crypto')).webcrypto;
+URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : null);
+
+const { Provider, errors } = await import('oidc-provider');
+const { decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair } = await import('jose');
+
+const PATIENT = { resourceType: 'Patient', id: 'pat-1', name: [{ family: 'Example', given: ['Erin'] }] };
+const SCOPES = [
+  'openid', 'offline_access', 'fhirUser', 'launch/patient',
+  'patient/*.rs', 'patient/Patient.rs', 'user/*.rs', 'system/*.rs', 'system/Patient.rs',
+];
+const READS_PATIENTS = /^(patient|user|system)\/(\*|Patient)\.[cu]?r/;
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const { clients } = JSON.parse((await lines.next()).value);
+
+const server = createServer();
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+const issuer = `http://127.0.0.1:${server.address().port}`;
+const fhirBase = `${issuer}/fhir`;
+
+const { privateKey } = await generateKeyPair('RS256', { extractable: true });
+const provider = new Provider(issuer, {
+  clients,
+  jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: 'RS256', use: 'sig', kid: 'server-1' }] },
+  cookies: { keys: [randomBytes(32).toString('hex')] },
+  scopes: SCOPES,
+  claims: { openid: ['sub'], fhirUser: ['fhirUser'] },
+  conformIdTokenClaims: false, // SMART wants fhirUser in the ID token itself
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  issueRefreshToken: (ctx, client, source) => client.grantTypeAllowed('refresh_token')
+    && source.scopes.has('offline_access'),
+  clientAuthMethods: ['private_key_jwt', 'client_secret_basic', 'none'],
+  enabledJWA: { clientAuthSigningAlgValues: ['RS384', 'ES384'], idTokenSigningAlgValues: ['RS256'] },
+  extraParams: {
+    // SMART App Launch 2.2.0, section 2.0.9: aud is the FHIR base, and a server shall check it.
+    aud(ctx, value) {
+      if (value !== fhirBase) throw new errors.InvalidRequest('aud must be the FHIR base URL');
+    },
+    launch: null,
+  },
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: false },
+    introspection: { enabled: true },
+    revocation: { enabled: true },
+  },
+  findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, fhirUser: `${fhirBase}/Practitioner/${id}` }) }),
+  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+  ttl: {
+    AccessToken: 3600, AuthorizationCode: 60, ClientCredentials: 300, Grant: 86400, IdToken: 3600, Interaction: 600,
+    RefreshToken: 86400, Session: 86400,
+  },
+});
+
+const seen = [];
+function note(outcome) {
+  return (ctx, error) => {
+    const { client_assertion: assertion, grant_type: grant } = ctx.oidc.body ?? {};
+    seen.push({
+      outcome,
+      grant,
+      error: error?.error,
+      detail: error?.error_detail,
+      parameters: Object.keys(ctx.oidc.body ?? {}),
+      authorization_header: ctx.headers.authorization !== undefined,
+      header: assertion && decodeProtectedHeader(assertion),
+      claims: assertion && decodeJwt(assertion),
+    });
+  };
+}
+provider.on('grant.success', note('granted'));
+provider.on('grant.error', (ctx, error) => note('refused')(ctx, error));
+provider.on('server_error', (ctx, error) => console.error(error));
+
+provider.use(async (ctx, next) => {
+  await next();
+  // The launch context travels beside the access token.
+  if (ctx.oidc?.route === 'token' && ctx.status === 200 && ctx.body.scope?.split(' ').includes('launch/patient')) {
+    ctx.body = { ...ctx.body, patient: PATIENT.id, need_patient_banner: true };
+  }
+});
+
+function send(response, status, value, headers = {}) {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(JSON.stringify(value));
+}
+
+async function interact(request, response) {
+  const { params } = await provider.interactionDetails(request, response);
+  const grant = new provider.Grant({ accountId: 'dr-1', clientId: params.client_id });
+  grant.addOIDCScope(params.scope);
+  const result = { login: { accountId: 'dr-1' }, consent: { grantId: await grant.save() } };
+  await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
+}
+
+async function fhir(request, response) {
+  const [, value] = /^Bearer (.+)$/.exec(request.headers.authorization ?? '') ?? [];
+  const token = value && (await provider.AccessToken.find(value) ?? await provider.ClientCredentials.find(value));
+  if (!token?.isValid) return send(response, 401, { error: 'invalid_token' }, { 'www-authenticate': 'Bearer' });
+  if (![...token.scopes].some((scope) => READS_PATIENTS.test(scope))) {
+    return send(response, 403, { error: 'insufficient_scope' });
+  }
+  return send(response, 200, PATIENT, { 'content-type': 'application/fhir+json' });
+}
+
+const smartConfiguration = {
+  issuer,
+  jwks_uri: `${issuer}/jwks`,
+  authorization_endpoint: `${issuer}/auth`,
+  token_endpoint: `${issuer}/token`,
+  introspection_endpoint: `${issuer}/token/introspection`,
+  revocation_endpoint: `${issuer}/token/revocation`,
+  token_endpoint_auth_methods_supported: ['private_key_jwt', 'client_secret_basic'],
+  token_endpoint_auth_signing_alg_values_supported: ['RS384', 'ES384'],
+  grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials'],
+  response_types_supported: ['code'],
+  scopes_supported: SCOPES,
+  code_challenge_methods_supported: ['S256'],
+  authorization_response_iss_parameter_supported: true,
+  capabilities: [
+    'launch-standalone', 'client-public', 'client-confidential-symmetric', 'client-confidential-asymmetric',
+    'sso-openid-connect', 'context-standalone-patient', 'permission-offline', 'permission-online',
+    'permission-patient', 'permission-user', 'permission-v2',
+  ],
+};
+
+const oauth = provider.callback();
+server.on('request', async (request, response) => {
+  const url = new URL(request.url, issuer);
+  try {
+    if (url.pathname === '/fhir/.well-known/smart-configuration') send(response, 200, smartConfiguration);
+    else if (url.pathname === `/fhir/Patient/${PATIENT.id}`) await fhir(request, response);
+    else if (url.pathname === '/seen') send(response, 200, seen);
+    else if (url.pathname.startsWith('/interaction/')) await interact(request, response);
+    else {
+      // OpenID Connect drops offline_access unless the client asks for prompt=consent; SMART knows no such rule.
+      if (url.pathname === '/auth' && !url.searchParams.has('prompt')) request.url += '&prompt=consent';
+      await oauth(request, response);
+    }
+  } catch (error) {
+    console.error(error);
+    if (!response.headersSent) send(response, 500, { error: 'server_error' });
+  }
+});
+
+console.log(JSON.stringify({ issuer, fhir_base: fhirBase }));
+await lines.next(); // until whoever started it closes standard input, or dies
+process.exit(0);
