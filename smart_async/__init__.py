@@ -1,1 +1,133 @@
-"""SMART on FHIR authorization for asyncio, trio and plain Python."""
+"""
+SMART on FHIR authorization for asyncio, trio and plain Python.
+
+`AsyncSmartClient` and `SmartClient` get tokens from the authorization server in front of a FHIR server, as
+the client that `SmartConfig` describes. Everything public is here, loaded when it is first used: importing
+the package itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from smart_async.clients._async import AsyncSmartClient
+    from smart_async.clients._sync import SmartClient
+    from smart_async.errors import (
+        CallbackError,
+        ConfigurationError,
+        ContextChangedError,
+        DiscoveryError,
+        EndpointChangedError,
+        IdTokenError,
+        LaunchRejectedError,
+        OAuthError,
+        OutcomeUnknownError,
+        ProtocolError,
+        SmartError,
+        StoreError,
+        TokenOriginError,
+        TokenResponseError,
+        TransportError,
+    )
+    from smart_async.files.env import config_from_env
+    from smart_async.keys.jwks import public_jwks
+    from smart_async.keys.signing_key import SigningKey
+    from smart_async.limits import Limits, Timeouts
+    from smart_async.messages.findings import Finding
+    from smart_async.messages.secret import Secret
+    from smart_async.smart.authorization import PendingAuthorization
+    from smart_async.smart.client_auth import PrivateKeyJWT
+    from smart_async.smart.config import SmartConfig
+    from smart_async.smart.launch import EHRLaunch, FhirContextItem, LaunchContext
+    from smart_async.smart.metadata import SmartMetadata
+    from smart_async.smart.scopes import Scope, Scopes
+    from smart_async.smart.tokens import Token
+
+_HOMES = {
+    "AsyncSmartClient": "clients._async",
+    "CallbackError": "errors",
+    "ConfigurationError": "errors",
+    "ContextChangedError": "errors",
+    "DiscoveryError": "errors",
+    "EHRLaunch": "smart.launch",
+    "EndpointChangedError": "errors",
+    "FhirContextItem": "smart.launch",
+    "Finding": "messages.findings",
+    "IdTokenError": "errors",
+    "LaunchContext": "smart.launch",
+    "LaunchRejectedError": "errors",
+    "Limits": "limits",
+    "OAuthError": "errors",
+    "OutcomeUnknownError": "errors",
+    "PendingAuthorization": "smart.authorization",
+    "PrivateKeyJWT": "smart.client_auth",
+    "ProtocolError": "errors",
+    "Scope": "smart.scopes",
+    "Scopes": "smart.scopes",
+    "Secret": "messages.secret",
+    "SigningKey": "keys.signing_key",
+    "SmartClient": "clients._sync",
+    "SmartConfig": "smart.config",
+    "SmartError": "errors",
+    "SmartMetadata": "smart.metadata",
+    "StoreError": "errors",
+    "Timeouts": "limits",
+    "Token": "smart.tokens",
+    "TokenOriginError": "errors",
+    "TokenResponseError": "errors",
+    "TransportError": "errors",
+    "config_from_env": "files.env",
+    "public_jwks": "keys.jwks",
+}
+
+__all__ = (
+    "AsyncSmartClient",
+    "CallbackError",
+    "ConfigurationError",
+    "ContextChangedError",
+    "DiscoveryError",
+    "EHRLaunch",
+    "EndpointChangedError",
+    "FhirContextItem",
+    "Finding",
+    "IdTokenError",
+    "LaunchContext",
+    "LaunchRejectedError",
+    "Limits",
+    "OAuthError",
+    "OutcomeUnknownError",
+    "PendingAuthorization",
+    "PrivateKeyJWT",
+    "ProtocolError",
+    "Scope",
+    "Scopes",
+    "Secret",
+    "SigningKey",
+    "SmartClient",
+    "SmartConfig",
+    "SmartError",
+    "SmartMetadata",
+    "StoreError",
+    "Timeouts",
+    "Token",
+    "TokenOriginError",
+    "TokenResponseError",
+    "TransportError",
+    "config_from_env",
+    "public_jwks",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Load *name* from its module on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

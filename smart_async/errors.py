@@ -188,7 +188,35 @@ class IdTokenError(ProtocolError):
 
 
 class ContextChangedError(ProtocolError):
-    """A refreshed token is for another patient, another user or more scope than the one it replaces."""
+    """
+    A refreshed token is for another patient, another user or more scope than the one it replaces.
+
+    Args:
+        message: What changed.
+        endpoint: The token endpoint.
+        advice: What to do now.
+        status: The HTTP status of the answer.
+        received: The member names that the answer held.
+        token: The new `Token`. The old refresh token may be spent, so this one is handed over; it is left
+            out when the error is pickled.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        endpoint: str | None = None,
+        advice: str | None = None,
+        status: int | None = None,
+        received: tuple[str, ...] = (),
+        token: object = None,
+    ) -> None:
+        super().__init__(message, endpoint=endpoint, advice=advice, status=status, received=received)
+        self.token = token
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle without the token, which is plain text once it is pickled."""
+        return type(self), self.args, {**self.__dict__, "token": None}
 
 
 class TokenOriginError(ProtocolError):

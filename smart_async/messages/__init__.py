@@ -6,7 +6,7 @@ Nothing here knows OAuth. Each subject has its own module; import from here.
 
 from smart_async.messages.findings import Finding, Severity
 from smart_async.messages.http import FORM, Headers, Purpose, Request, Response, form_body
-from smart_async.messages.json import JSON, JSONObject, parse_object, strict_loads
+from smart_async.messages.json import JSON, JSONObject, as_list, as_object, parse_object, strict_loads
 from smart_async.messages.secret import Secret
 from smart_async.messages.text import clean_text, member_names
 from smart_async.messages.urls import Url, is_loopback, parse_url, resolve_url, same_base
@@ -23,6 +23,8 @@ __all__ = (
     "Secret",
     "Severity",
     "Url",
+    "as_list",
+    "as_object",
     "clean_text",
     "form_body",
     "is_loopback",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 from urllib.parse import quote_plus
 
 from smart_async.limits import DOCUMENT_BYTES
@@ -35,7 +35,9 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_fields",)
 
     def __init__(self, fields: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> None:
-        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        pairs: Iterable[tuple[str, str]] = (
+            cast("Mapping[str, str]", fields).items() if isinstance(fields, Mapping) else fields
+        )
         joined: dict[str, str] = {}
         for name, value in pairs:
             key = name.lower()

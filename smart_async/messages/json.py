@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from smart_async.errors import ProtocolError
 from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH, Limits
 from smart_async.messages.http import Response
 from smart_async.messages.text import clean_text
 
-__all__ = ("JSON", "JSONObject", "parse_object", "strict_loads")
+__all__ = ("JSON", "JSONObject", "as_list", "as_object", "parse_object", "strict_loads")
 
 JSON: TypeAlias = Any
 """A parsed JSON value: None, bool, int, float, str, list or dict."""
@@ -106,7 +106,8 @@ def parse_object(
             max_members=limits.document_members,
             max_depth=limits.json_depth,
         )
-        if not isinstance(value, dict):
+        document = as_object(value)
+        if document is None:
             raise ProtocolError(f"The server sent a JSON {_kind(value)} where an object is expected.")
     except ProtocolError as exc:
         raise error(
@@ -115,11 +116,22 @@ def parse_object(
             status=response.status,
             advice="Check the URL: portals, aliases and proxies often answer in the place of the server.",
         ) from None
-    return value
+    return document
+
+
+def as_object(value: JSON) -> JSONObject | None:
+    """Return *value* if it is a JSON object, else None."""
+    return cast("JSONObject", value) if isinstance(value, dict) else None
+
+
+def as_list(value: JSON) -> list[JSON] | None:
+    """Return *value* if it is a JSON array, else None."""
+    return cast("list[JSON]", value) if isinstance(value, list) else None
 
 
 def _kind(value: JSON) -> str:
-    return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
+    kinds: dict[type, str] = {list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return kinds.get(type(value), "number")
 
 
 def _check_depth(body: bytes, max_depth: int) -> None:
@@ -174,16 +186,17 @@ def _check_contents(value: JSON, body: bytes, max_members: int) -> None:
     if few and b"\\u" not in body and len(body) <= _STRING_BYTES:
         return
     members = 0
-    waiting = [value]
+    waiting: list[JSON] = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
-            members += len(item)
-            waiting.extend(item)
-            waiting.extend(item.values())
+            inner = cast("JSONObject", item)
+            members += len(inner)
+            waiting.extend(inner)
+            waiting.extend(inner.values())
         elif isinstance(item, list):
-            members += len(item)
-            waiting.extend(item)
+            members += len(cast("list[JSON]", item))
+            waiting.extend(cast("list[JSON]", item))
         elif isinstance(item, str):
             _check_string(item)
         if members > max_members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import cast
 
 from smart_async.limits import ERROR_TEXT
 
@@ -45,4 +46,5 @@ def member_names(document: object, *, most: int = 30) -> tuple[str, ...]:
     """
     if not isinstance(document, dict):
         return ()
-    return tuple(clean_text(str(name), length=64) for name in list(document)[:most])
+    names = list(cast("dict[object, object]", document))[:most]
+    return tuple(clean_text(str(name), length=64) for name in names)

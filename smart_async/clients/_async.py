@@ -1,0 +1,115 @@
+"""The client for asyncio and trio."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self, TypeVar
+
+from smart_async.clients._drivers import AsyncPerformer, SystemClock, drive_async
+from smart_async.clients._parts import check_timeouts, new_state
+from smart_async.flow import Flow
+from smart_async.interfaces import AsyncTransport, Clock
+from smart_async.limits import Limits, Timeouts
+from smart_async.smart.authorization import PendingAuthorization, authorize
+from smart_async.smart.backend import DEFAULT_SCOPE, backend_token
+from smart_async.smart.callback import Callback, exchange_code
+from smart_async.smart.config import SmartConfig
+from smart_async.smart.discovery import discover
+from smart_async.smart.entropy import Entropy
+from smart_async.smart.launch import EHRLaunch
+from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.refresh import refresh
+from smart_async.smart.scopes import Scopes
+from smart_async.smart.tokens import Token
+from smart_async.transports import open_async_transport
+
+__all__ = ("AsyncSmartClient",)
+
+T = TypeVar("T")
+
+
+class AsyncSmartClient:
+    """
+    Talk to the authorization server in front of a FHIR server, from asyncio or trio.
+
+    It works with and without `async with`. Making one is cheap and opens no connection; its connections
+    belong to the event loop that first used it.
+
+    Args:
+        config: The registration.
+        transport: `"httpx"` (the default), `"httpx2"`, or an object with the `AsyncTransport` methods. An
+            object stays yours: closing the client does not close it, and many clients may share it.
+        timeouts: How long one request may take.
+        limits: How much of an answer is read.
+        clock: Who tells the time.
+        entropy: The source of random bytes, for tests.
+
+    Raises:
+        ConfigurationError: If a part does not fit.
+    """
+
+    __slots__ = ("_owned", "_perform", "_state", "_transport")
+
+    def __init__(
+        self,
+        config: SmartConfig,
+        *,
+        transport: str | AsyncTransport | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        self._state = new_state(config, limits, entropy)
+        self._owned = not isinstance(transport, AsyncTransport)
+        self._transport = open_async_transport(transport)
+        self._perform = AsyncPerformer(self._transport, check_timeouts(timeouts), clock or SystemClock())
+
+    @property
+    def config(self) -> SmartConfig:
+        """The registration."""
+        return self._state.config
+
+    async def discover(self, *, refresh: bool = False) -> SmartMetadata:
+        """Return what the server says of itself. See `smart_async.smart.discovery.discover`."""
+        return await self._run(discover(self._state, refresh=refresh))
+
+    async def authorize(
+        self, *, launch: EHRLaunch | None = None, scope: str | Scopes | None = None
+    ) -> PendingAuthorization:
+        """Start a login. See `smart_async.smart.authorization.authorize`."""
+        return await self._run(authorize(self._state, launch=launch, scope=scope))
+
+    async def exchange_code(self, pending: PendingAuthorization, callback: Callback) -> Token:
+        """Finish a login. See `smart_async.smart.callback.exchange_code`."""
+        return await self._run(exchange_code(self._state, pending, callback))
+
+    async def refresh(self, token: Token, *, scope: str | Scopes | None = None) -> Token:
+        """Get a new token without the user. See `smart_async.smart.refresh.refresh`."""
+        return await self._run(refresh(self._state, token, scope=scope))
+
+    async def backend_token(self, scope: str | Scopes = DEFAULT_SCOPE) -> Token:
+        """Get a token for the client itself. See `smart_async.smart.backend.backend_token`."""
+        return await self._run(backend_token(self._state, scope=scope))
+
+    async def aclose(self) -> None:
+        """Release the connections, unless the transport was yours."""
+        if self._owned:
+            await self._transport.aclose()
+
+    async def _run(self, flow: Flow[T]) -> T:
+        return await drive_async(flow, self._perform)
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself; nothing is opened before the first request."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Release the connections."""
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        """Name the registration."""
+        return f"<AsyncSmartClient {self.config.client_id} at {self.config.fhir_base}>"

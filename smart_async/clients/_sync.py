@@ -1,0 +1,116 @@
+"""The client for plain, blocking code."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self, TypeVar
+
+from smart_async.clients._drivers import Performer, SystemClock, drive
+from smart_async.clients._parts import check_signer, check_timeouts, new_state
+from smart_async.flow import Flow
+from smart_async.interfaces import Clock, Transport
+from smart_async.limits import Limits, Timeouts
+from smart_async.smart.authorization import PendingAuthorization, authorize
+from smart_async.smart.backend import DEFAULT_SCOPE, backend_token
+from smart_async.smart.callback import Callback, exchange_code
+from smart_async.smart.config import SmartConfig
+from smart_async.smart.discovery import discover
+from smart_async.smart.entropy import Entropy
+from smart_async.smart.launch import EHRLaunch
+from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.refresh import refresh
+from smart_async.smart.scopes import Scopes
+from smart_async.smart.tokens import Token
+from smart_async.transports import open_transport
+
+__all__ = ("SmartClient",)
+
+T = TypeVar("T")
+
+
+class SmartClient:
+    """
+    Talk to the authorization server in front of a FHIR server, from plain code.
+
+    It may be shared by threads, and works with and without `with`. Making one is cheap and opens no
+    connection.
+
+    Args:
+        config: The registration.
+        transport: `"httpx"` (the default), `"httpx2"`, or an object with the `Transport` methods. An
+            object stays yours: closing the client does not close it, and many clients may share it.
+        timeouts: How long one request may take.
+        limits: How much of an answer is read.
+        clock: Who tells the time.
+        entropy: The source of random bytes, for tests.
+
+    Raises:
+        ConfigurationError: If a part does not fit.
+    """
+
+    __slots__ = ("_owned", "_perform", "_state", "_transport")
+
+    def __init__(
+        self,
+        config: SmartConfig,
+        *,
+        transport: str | Transport | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        self._state = new_state(config, limits, entropy)
+        check_signer(config)
+        self._owned = not isinstance(transport, Transport)
+        self._transport = open_transport(transport)
+        self._perform = Performer(self._transport, check_timeouts(timeouts), clock or SystemClock())
+
+    @property
+    def config(self) -> SmartConfig:
+        """The registration."""
+        return self._state.config
+
+    def discover(self, *, refresh: bool = False) -> SmartMetadata:
+        """Return what the server says of itself. See `smart_async.smart.discovery.discover`."""
+        return self._run(discover(self._state, refresh=refresh))
+
+    def authorize(
+        self, *, launch: EHRLaunch | None = None, scope: str | Scopes | None = None
+    ) -> PendingAuthorization:
+        """Start a login. See `smart_async.smart.authorization.authorize`."""
+        return self._run(authorize(self._state, launch=launch, scope=scope))
+
+    def exchange_code(self, pending: PendingAuthorization, callback: Callback) -> Token:
+        """Finish a login. See `smart_async.smart.callback.exchange_code`."""
+        return self._run(exchange_code(self._state, pending, callback))
+
+    def refresh(self, token: Token, *, scope: str | Scopes | None = None) -> Token:
+        """Get a new token without the user. See `smart_async.smart.refresh.refresh`."""
+        return self._run(refresh(self._state, token, scope=scope))
+
+    def backend_token(self, scope: str | Scopes = DEFAULT_SCOPE) -> Token:
+        """Get a token for the client itself. See `smart_async.smart.backend.backend_token`."""
+        return self._run(backend_token(self._state, scope=scope))
+
+    def close(self) -> None:
+        """Release the connections, unless the transport was yours."""
+        if self._owned:
+            self._transport.close()
+
+    def _run(self, flow: Flow[T]) -> T:
+        return drive(flow, self._perform)
+
+    def __enter__(self) -> Self:
+        """Return the client itself; nothing is opened before the first request."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Release the connections."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Name the registration."""
+        return f"<SmartClient {self.config.client_id} at {self.config.fhir_base}>"

@@ -1,0 +1,150 @@
+"""
+How a client proves to the authorization server that it is that client.
+
+One object does it for every endpoint. It returns form fields and headers to add to a request, and
+exactly one method is ever used in one request: sending two is an error to most servers and a leak to the
+rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from smart_async.errors import ConfigurationError
+from smart_async.flow import Flow
+from smart_async.interfaces import AsyncSigner, Signer
+from smart_async.messages import parse_url
+from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion
+
+if TYPE_CHECKING:
+    from smart_async.smart.config import SmartConfig
+    from smart_async.smart.entropy import Entropy
+    from smart_async.smart.metadata import SmartMetadata
+
+__all__ = ("Authentication", "ClientAuth", "PrivateKeyJWT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """
+    What to add to a request so that it is authenticated.
+
+    Args:
+        headers: Header fields.
+        fields: Form fields.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        """Name the fields, never their values."""
+        return f"<Authentication by {', '.join(name for name, _ in self.headers + self.fields)}>"
+
+
+class ClientAuth(Protocol):
+    """One way for a client to authenticate, the same object at every endpoint."""
+
+    def check(self, config: SmartConfig) -> None:
+        """Raise `ConfigurationError` if it cannot work with *config*."""
+        ...
+
+    def authenticate(
+        self, config: SmartConfig, metadata: SmartMetadata, audience: str, *, entropy: Entropy
+    ) -> Flow[Authentication]:
+        """
+        Return what authenticates one request.
+
+        Args:
+            config: The registration.
+            metadata: What the server says of itself.
+            audience: The URL that an assertion is meant for.
+            entropy: The source of random bytes.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKeyJWT:
+    """
+    Authenticate with a short-lived JWT, signed by the client's own private key (`private_key_jwt`).
+
+    The server holds only the public key, so there is no secret that both sides could lose. SMART calls
+    this client type *confidential asymmetric* and prefers it.
+
+    Args:
+        key: The signing key, or any other `Signer`.
+        jku: The URL of the JWK Set you registered, sent as the `jku` header. Leave it out unless the
+            server asks for it: it must equal the registered URL exactly, and helps nobody otherwise.
+        algorithm: Insist on this JWS algorithm; it must be the signer's. By default it is the signer's own.
+
+    Raises:
+        ConfigurationError: If *jku* is not https or *algorithm* is not what *key* signs with.
+
+    Spec: SMART App Launch 2.2, client-confidential-asymmetric; RFC 7523, section 2.2.
+    """
+
+    key: Signer | AsyncSigner
+    jku: str | None = None
+    algorithm: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the combination now rather than at the first token request."""
+        if not isinstance(self.key, Signer | AsyncSigner):
+            raise ConfigurationError(
+                f"PrivateKeyJWT needs a signing key, not {type(self.key).__name__}.",
+                field="client_auth",
+                advice="Make one with SigningKey.from_pem(pem_bytes), or pass an object with the Signer methods.",
+            )
+        if self.jku is not None:
+            parse_url(self.jku, field="jku", allow_query=True)
+        if self.algorithm not in (None, self.key.algorithm):
+            raise ConfigurationError(
+                f"The key signs with {self.key.algorithm}, not {self.algorithm}.",
+                field="algorithm",
+                advice="Leave algorithm out, or load the key with algorithm= to override it.",
+            )
+
+    def check(self, config: SmartConfig) -> None:
+        """Accept any *config*: a key works in every flow."""
+
+    def authenticate(
+        self, config: SmartConfig, metadata: SmartMetadata, audience: str, *, entropy: Entropy
+    ) -> Flow[Authentication]:
+        """Return the two assertion fields, signed anew: a server accepts each assertion once."""
+        check_algorithm(self.key.algorithm, metadata)
+        assertion = yield from sign_assertion(
+            self.key,
+            client_id=config.client_id,
+            audience=config.assertion_audience or audience,
+            lifetime=config.assertion_lifetime,
+            backdate=config.assertion_backdate,
+            jku=self.jku,
+            entropy=entropy,
+        )
+        named = (("client_id", config.client_id),) if config.client_id_in_body else ()
+        return Authentication(
+            fields=(*named, ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion))
+        )
+
+
+def check_algorithm(algorithm: str, metadata: SmartMetadata) -> None:
+    """
+    Refuse to sign with an algorithm that the server says it does not accept.
+
+    Args:
+        algorithm: The signer's algorithm.
+        metadata: The server's metadata; where it lists no algorithms, anything goes.
+
+    Raises:
+        ConfigurationError: Before anything is sent, naming both sides.
+    """
+    listed = metadata.token_endpoint_auth_signing_alg_values_supported
+    if listed and algorithm not in listed:
+        raise ConfigurationError(
+            f"The key signs with {algorithm}, and the server accepts only {', '.join(listed)}.",
+            field="client_auth",
+            endpoint=metadata.token_endpoint,
+            advice="Register and use a key of a kind that the server lists: RSA for RS384, P-384 for ES384.",
+        )

@@ -1,0 +1,30 @@
+"""Randomness: state, nonce, code verifier and `jti`, all from one source that tests can replace."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from typing import TypeAlias
+
+from smart_async.limits import RANDOM_BYTES
+
+__all__ = ("Entropy", "new_token", "system_entropy")
+
+Entropy: TypeAlias = Callable[[int], bytes]
+"""Returns as many random bytes as asked for."""
+
+
+def system_entropy(size: int) -> bytes:
+    """Return *size* bytes from the operating system, asked at every call and therefore safe after a fork."""
+    return secrets.token_bytes(size)
+
+
+def new_token(entropy: Entropy) -> str:
+    """
+    Return 32 random bytes as 43 characters that need no escaping anywhere.
+
+    >>> new_token(bytes)
+    'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
+    """
+    return urlsafe_b64encode(entropy(RANDOM_BYTES)).rstrip(b"=").decode("ascii")

@@ -1,0 +1,96 @@
+"""
+The token request: one form, posted to the token endpoint, authenticated in exactly one way.
+
+Spec: SMART App Launch 2.2, app launch (access token, refresh), backend services; RFC 6749, section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from smart_async.errors import OutcomeUnknownError, TransportError
+from smart_async.flow import Flow, send
+from smart_async.limits import Limits
+from smart_async.messages import FORM, Headers, Request, Response, form_body
+from smart_async.smart.client_auth import Authentication
+from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.state import ClientState
+
+__all__ = ("request_token", "token_request")
+
+
+def token_request(
+    endpoint: str,
+    fields: Iterable[tuple[str, str]],
+    authentication: Authentication,
+    *,
+    fresh: bool,
+    limits: Limits | None = None,
+) -> Request:
+    """
+    Build a token request.
+
+    Args:
+        endpoint: The token endpoint, byte for byte as discovered.
+        fields: The fields of the grant.
+        authentication: What authenticates the client.
+        fresh: Whether it has to go out on a new connection: for a code or a refresh token, which may
+            work only once, so that a stale connection cannot leave the outcome unknown.
+        limits: The client's limits.
+    """
+    return Request(
+        method="POST",
+        url=endpoint,
+        purpose="token",
+        headers=Headers((("Accept", "application/json"), ("Content-Type", FORM), *authentication.headers)),
+        body=form_body((*fields, *authentication.fields)),
+        max_bytes=(limits or Limits()).document_bytes,
+        fresh=fresh,
+    )
+
+
+def request_token(
+    state: ClientState,
+    metadata: SmartMetadata,
+    fields: Iterable[tuple[str, str]],
+    *,
+    once: bool,
+    endpoint: str | None = None,
+) -> Flow[Response]:
+    """
+    Authenticate and send one token request, and return the answer.
+
+    Args:
+        state: The client.
+        metadata: The server.
+        fields: The fields of the grant.
+        once: Whether the server may accept the grant only once, as with a code or a refresh token.
+        endpoint: The token endpoint, where it is not the one that *metadata* names.
+
+    Raises:
+        OutcomeUnknownError: If *once*, and nobody knows whether the request arrived.
+        TransportError: If there was no usable answer.
+    """
+    url = endpoint or metadata.token_endpoint
+    authentication = yield from state.config.client_auth.authenticate(
+        state.config, metadata, url, entropy=state.entropy
+    )
+    request = token_request(url, fields, authentication, fresh=once, limits=state.limits)
+    try:
+        return (yield from send(request))
+    except TransportError as exc:
+        if once and exc.sent is not False:
+            raise _unknown(exc) from exc
+        raise
+
+
+def _unknown(error: TransportError) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"The token request may or may not have taken effect: {error.message}",
+        endpoint=error.endpoint,
+        status=error.status,
+        advice=(
+            "It was not repeated, since a server may revoke everything when it sees a code or refresh token "
+            "twice. Start a new login, or for a refresh keep the old token and try it once more."
+        ),
+    )

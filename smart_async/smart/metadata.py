@@ -1,0 +1,244 @@
+"""
+What a SMART server says of itself: the smart-configuration document, typed.
+
+The document is advertising rather than a contract. Lists leave out what works, carry wrong names or stand
+empty; so only a document without a usable token endpoint is an error, and everything else is a finding.
+
+Spec: SMART App Launch 2.2, conformance (`.well-known/smart-configuration`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from smart_async.errors import ConfigurationError, DiscoveryError
+from smart_async.messages import JSON, Finding, JSONObject, as_list, as_object, member_names, resolve_url
+from smart_async.smart.conformance import conformance_findings
+
+__all__ = ("AssociatedEndpoint", "SmartMetadata", "parse_metadata")
+
+_ENDPOINTS = (
+    "authorization_endpoint",
+    "token_endpoint",
+    "registration_endpoint",
+    "introspection_endpoint",
+    "revocation_endpoint",
+    "management_endpoint",
+    "smart_app_state_endpoint",
+    "jwks_uri",
+    "user_access_brand_bundle",
+)
+_LISTS = (
+    "grant_types_supported",
+    "token_endpoint_auth_methods_supported",
+    "token_endpoint_auth_signing_alg_values_supported",
+    "scopes_supported",
+    "response_types_supported",
+    "capabilities",
+    "code_challenge_methods_supported",
+)
+# Names that production servers use in the place of the right ones.
+_ALIASES = {
+    "token_endpoint_auth_methods_supported": "token_endpoint_auth_methods",
+    "response_types_supported": "response_types",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociatedEndpoint:
+    """
+    Another FHIR endpoint that shares this server's authorization.
+
+    Args:
+        url: Its FHIR base URL.
+        capabilities: What it can do, such as `smart-app-state`.
+
+    Spec: SMART App Launch 2.2, conformance (associated_endpoints, experimental).
+    """
+
+    url: str
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmartMetadata:
+    """
+    The authorization server that stands in front of a FHIR server: its endpoints and abilities.
+
+    Args:
+        fhir_base: The FHIR base URL that was asked.
+        token_endpoint: Where tokens come from.
+        authorization_endpoint: Where the user signs in; None for servers without a user-facing flow.
+        issuer: Who signs ID tokens.
+        jwks_uri: The server's public keys.
+        registration_endpoint: Dynamic client registration.
+        introspection_endpoint: Token introspection.
+        revocation_endpoint: Token revocation.
+        management_endpoint: A page where the user reviews and revokes access.
+        smart_app_state_endpoint: Deprecated; see `associated_endpoints`.
+        user_access_brand_bundle: The brands that this endpoint belongs to.
+        user_access_brand_identifier: Which of them is the primary one.
+        associated_endpoints: Other endpoints that take the same tokens.
+        grant_types_supported: Grant types. `refresh_token` is often missing although it works.
+        token_endpoint_auth_methods_supported: Client authentication methods, as far as admitted.
+        token_endpoint_auth_signing_alg_values_supported: Assertion algorithms; often absent.
+        scopes_supported: Some of the scopes; never a complete list.
+        response_types_supported: Usually `code`.
+        capabilities: SMART capabilities; unknown ones are kept.
+        code_challenge_methods_supported: PKCE methods.
+        authorization_response_iss_parameter_supported: Whether callbacks always name the issuer.
+        raw: The whole document, unknown members included.
+        findings: What was noticed while reading it.
+
+    Spec: SMART App Launch 2.2, conformance; RFC 9207 for the last flag.
+    """
+
+    fhir_base: str
+    token_endpoint: str
+    authorization_endpoint: str | None = None
+    issuer: str | None = None
+    jwks_uri: str | None = None
+    registration_endpoint: str | None = None
+    introspection_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    management_endpoint: str | None = None
+    smart_app_state_endpoint: str | None = None
+    user_access_brand_bundle: str | None = None
+    user_access_brand_identifier: Mapping[str, object] | None = None
+    associated_endpoints: tuple[AssociatedEndpoint, ...] = ()
+    grant_types_supported: tuple[str, ...] = ()
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ()
+    token_endpoint_auth_signing_alg_values_supported: tuple[str, ...] = ()
+    scopes_supported: tuple[str, ...] = ()
+    response_types_supported: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    code_challenge_methods_supported: tuple[str, ...] = ()
+    authorization_response_iss_parameter_supported: bool = False
+    raw: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    findings: tuple[Finding, ...] = ()
+
+    def conformance(self) -> tuple[Finding, ...]:
+        """
+        Return what this server does otherwise than the specification says.
+
+        Use it to judge a server before going live, or to show its operator what to mend. An empty
+        answer means that nothing was found, not that the server works.
+        """
+        return self.findings + conformance_findings(self.raw)
+
+
+def parse_metadata(
+    document: JSONObject, *, fhir_base: str, url: str, allow_insecure_loopback: bool = False
+) -> SmartMetadata:
+    """
+    Read a smart-configuration document.
+
+    Relative endpoint URLs are resolved against the FHIR base, as the specification asks of clients. An
+    endpoint that is no usable https URL counts as missing: nothing is ever sent there.
+
+    Args:
+        document: The parsed JSON object.
+        fhir_base: The FHIR base URL it was found under, exactly as configured.
+        url: Where the document came from, for messages.
+        allow_insecure_loopback: Whether endpoints on loopback may be plain http.
+
+    Returns:
+        The typed document.
+
+    Raises:
+        DiscoveryError: If there is no usable `token_endpoint`.
+
+    Spec: SMART App Launch 2.2, conformance (metadata).
+    """
+    reader = _Reader(document, fhir_base, allow_insecure_loopback)
+    values: dict[str, Any] = {name: reader.endpoint(name) for name in _ENDPOINTS}
+    if values["token_endpoint"] is None:
+        raise DiscoveryError(
+            "The discovery document names no usable token_endpoint.",
+            endpoint=url,
+            status=200,
+            received=member_names(document),
+            advice="Check that the FHIR base is right and that the server offers SMART; ask its operator.",
+        )
+    values.update((name, reader.strings(name)) for name in _LISTS)
+    return SmartMetadata(
+        fhir_base=fhir_base,
+        issuer=reader.string("issuer"),
+        user_access_brand_identifier=as_object(document.get("user_access_brand_identifier")),
+        associated_endpoints=reader.associated(),
+        authorization_response_iss_parameter_supported=(
+            document.get("authorization_response_iss_parameter_supported") is True
+        ),
+        raw=document,
+        findings=tuple(reader.findings),
+        **values,
+    )
+
+
+class _Reader:
+    """Reads members one by one and notes what is odd."""
+
+    def __init__(self, document: JSONObject, fhir_base: str, allow_insecure_loopback: bool) -> None:
+        self.document = document
+        self.fhir_base = fhir_base
+        self.allow_insecure_loopback = allow_insecure_loopback
+        self.findings: list[Finding] = []
+
+    def note(self, rule: str, message: str, advice: str = "") -> None:
+        self.findings.append(Finding(rule=rule, severity="warning", message=message, advice=advice))
+
+    def string(self, name: str) -> str | None:
+        value = self.document.get(name)
+        if value is None or value == "":  # LinuxForHealth writes "" for what is not configured
+            return None
+        if not isinstance(value, str):
+            self.note("DI-12", f"{name} is not a string and is ignored.")
+            return None
+        return value
+
+    def endpoint(self, name: str) -> str | None:
+        text = self.string(name)
+        if text is None:
+            return None
+        if text == self.document.get(name) and "://" not in text.partition("?")[0]:
+            self.note("DI-04", f"{name} is a relative URL.", "It was resolved against the FHIR base.")
+        try:
+            return resolve_url(
+                self.fhir_base, text, field=name, allow_insecure_loopback=self.allow_insecure_loopback
+            ).text
+        except ConfigurationError as exc:
+            self.note("DI-18", f"{exc.message} It counts as missing.", "Nothing is sent to it.")
+            return None
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        alias = _ALIASES.get(name)
+        value: JSON = self.document.get(name)
+        if value is None and alias in self.document:
+            self.note("DI-12", f"{name} is missing; {alias} is read in its place.")
+            value = self.document[alias]
+        if value is None:
+            return ()
+        items = as_list(value)
+        if items is None:
+            self.note("DI-12", f"{name} is not a list and is ignored.")
+            return ()
+        return tuple(dict.fromkeys(item for item in items if isinstance(item, str)))
+
+    def associated(self) -> tuple[AssociatedEndpoint, ...]:
+        items = as_list(self.document.get("associated_endpoints"))
+        found = [self._associated(item) for item in items or ()]
+        return tuple(item for item in found if item)
+
+    def _associated(self, item: JSON) -> AssociatedEndpoint | None:
+        match item:
+            case {"url": str(url), "capabilities": [*capabilities]} if url:
+                return AssociatedEndpoint(
+                    url=url, capabilities=tuple(name for name in capabilities if isinstance(name, str))
+                )
+            case _:
+                self.note(
+                    "DI-17", "An item of associated_endpoints lacks url or capabilities and is skipped."
+                )
+                return None

@@ -1,0 +1,159 @@
+"""
+Reading a refusal, in whatever shape it comes.
+
+OAuth has one shape for errors; production servers answer in seven more, some of them plain text. Whatever
+the body is, its status and what can be understood of it reach the caller.
+
+Spec: RFC 6749, section 5.2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from smart_async.errors import OAuthError, ProtocolError
+from smart_async.limits import ERROR_BODY_BYTES
+from smart_async.messages import JSON, Response, as_object, clean_text, member_names, strict_loads
+
+__all__ = ("ADVICE", "correlation_id", "parse_oauth_error", "retry_after")
+
+ADVICE: Mapping[str, str] = {
+    "invalid_client": (
+        "The server does not accept who we say we are. Check client_id, that the public key with this kid is "
+        "in the registered JWK Set (new keys can take hours to arrive), the assertion's aud, and the clock."
+    ),
+    "invalid_grant": (
+        "The code, refresh token or verifier is expired, used, revoked or meant for another client. "
+        "Start a new login."
+    ),
+    "invalid_scope": "Ask for less, or in the other scope syntax (v1 .read, v2 .rs); see scopes_supported.",
+    "unauthorized_client": "The registration does not allow this grant type; have the server's operator add it.",
+    "unsupported_grant_type": "The server does not offer this grant type at all.",
+    "invalid_request": "The server misses or dislikes a parameter; its description may say which.",
+    "access_denied": "The user or the server's policy said no. Ask again only if the user wants to.",
+    "temporarily_unavailable": "Try again later.",
+    "server_error": "The server failed; try again later, and give its operator the correlation id.",
+}
+"""What the usual codes mean in practice."""
+
+_CODE = re.compile(r"[A-Za-z0-9_.\-:/]{1,64}")
+_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
+_CORRELATION = ("x-correlation-id", "x-request-id", "cerner-correlation-id", "request-id", "x-amzn-requestid")
+
+
+def parse_oauth_error(response: Response, what: str = "token request") -> OAuthError:
+    """
+    Make an error of an answer that says no.
+
+    Args:
+        response: The answer: an error status, or a 200 whose body holds `error`.
+        what: What was refused, for the message.
+
+    Returns:
+        The error, to be raised. Its texts are cleaned; its `received` holds names, never values.
+    """
+    document = _document(response)
+    code, description, uri = _read(document)
+    if document is None:
+        description = _plain_text(response)
+    said = code or (f"“{description}”" if description else "no reason")
+    return OAuthError(
+        f"The server refused the {what} with status {response.status}: {said}"
+        + (f" ({description})." if code and description else "."),
+        endpoint=response.url,
+        advice=ADVICE.get(code or "", _advice_for_status(response.status)),
+        error=code,
+        error_description=description,
+        error_uri=uri,
+        status=response.status,
+        received=member_names(document),
+        retry_after=retry_after(response),
+        correlation_id=correlation_id(response),
+    )
+
+
+def retry_after(response: Response) -> float | None:
+    """
+    Return the seconds that the server asks to wait, or None.
+
+    Args:
+        response: An answer with a `Retry-After` of seconds or of a date.
+
+    Spec: RFC 9110, section 10.2.3.
+    """
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.fromtimestamp(response.received_at, UTC)).total_seconds())
+
+
+def correlation_id(response: Response) -> str | None:
+    """Return the identifier that the server gave this exchange, for its support desk."""
+    found = (response.headers.get(name) for name in _CORRELATION)
+    return next((clean_text(value, length=128) for value in found if value), None)
+
+
+def _document(response: Response) -> JSON | None:
+    try:
+        document: JSON = strict_loads(response.body, max_bytes=ERROR_BODY_BYTES)
+    except ProtocolError:
+        return None
+    return document
+
+
+def _read(answer: JSON) -> tuple[str | None, str | None, str | None]:
+    document = as_object(answer)
+    if document is None:  # a gateway may answer with a bare JSON string
+        return None, _text(answer), None
+    match document:
+        case {"error": str(code)} if code:
+            description = _text(document.get("error_description")) or _text(document.get("message"))
+            if not _CODE.fullmatch(code):  # SSAS puts a sentence where the code belongs
+                return None, description or _text(code), _text(document.get("error_uri"))
+            return code, description, _text(document.get("error_uri"))
+        case {"resourceType": "OperationOutcome"}:
+            return None, _outcome(document), None
+        case {"errorCode": str(code)} if _CODE.fullmatch(code):
+            return code, _text(document.get("errorSummary")), _text(document.get("errorLink"))
+        case {"statusmessage": str(code)} if _CODE.fullmatch(code):
+            return code, _text(document.get("description")), None
+        case _:
+            names = ("error_description", "message", "detail", "description", "statusmessage", "title")
+            return None, next((text for name in names if (text := _text(document.get(name)))), None), None
+
+
+def _outcome(document: Mapping[str, object]) -> str | None:
+    match document:
+        case {"issue": [{"diagnostics": str(text)}, *_]} | {"issue": [{"details": {"text": str(text)}}, *_]}:
+            return _text(text)
+        case _:
+            return "an OperationOutcome without text"
+
+
+def _text(value: object) -> str | None:
+    return (clean_text(value) or None) if isinstance(value, str) else None
+
+
+def _plain_text(response: Response) -> str | None:
+    body = response.body[:ERROR_BODY_BYTES]
+    if body.lstrip()[:1] == b"<":
+        title = _TITLE.search(body)
+        return _text(title[1].decode("utf-8", "replace")) if title else "a page of HTML"
+    return _text(body[:1024].decode("utf-8", "replace"))
+
+
+def _advice_for_status(status: int) -> str:
+    if status == 429:
+        return "Too many requests; wait as long as .retry_after says, and keep tokens until they expire."
+    if status >= 500:
+        return "The server or something in front of it is failing; try again later."
+    return "The answer holds no OAuth error code; check the endpoint's URL and ask the server's operator."

@@ -1,0 +1,94 @@
+"""
+Refreshing: a new access token without the user.
+
+Spec: SMART App Launch 2.2, app launch (refresh access token); RFC 6749, section 6.
+"""
+
+from __future__ import annotations
+
+from smart_async.errors import ConfigurationError
+from smart_async.flow import Flow
+from smart_async.smart.binding import Binding, check_binding, check_registration
+from smart_async.smart.discovery import discover
+from smart_async.smart.grants import request_token
+from smart_async.smart.scopes import Scopes
+from smart_async.smart.state import ClientState
+from smart_async.smart.token_response import parse_token_response
+from smart_async.smart.tokens import Token
+
+__all__ = ("narrowed_scope", "refresh")
+
+
+def narrowed_scope(token: Token, scope: str | Scopes | None) -> str | None:
+    """
+    Return the `scope` field of a refresh request, or None to leave it out.
+
+    Leaving it out means: as granted. A scope that is sent has to be a strict subset, so asking for
+    everything again is done by leaving it out.
+
+    Args:
+        token: The token to refresh.
+        scope: The scopes wanted, or None for all that were granted.
+
+    Raises:
+        ConfigurationError: If *scope* is empty or asks for more than was granted.
+
+    Spec: SMART App Launch 2.2, app launch (refresh: scope).
+    """
+    if scope is None:
+        return None
+    wanted = Scopes.parse(str(scope))
+    if not wanted:
+        raise ConfigurationError("A refresh cannot ask for no scope at all.", field="scope")
+    if not token.launch_scopes.covers(wanted):
+        missing = " ".join(str(one) for one in wanted if not token.launch_scopes.covers(one))
+        raise ConfigurationError(
+            f"A refresh can only narrow what was granted, and {missing} was not.",
+            field="scope",
+            advice="Start a new login to ask the user for more.",
+        )
+    return None if wanted.covers(token.launch_scopes) else str(wanted)
+
+
+def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = None) -> Flow[Token]:
+    """
+    Exchange the refresh token for a new token.
+
+    Store the result before using it: with many servers the old refresh token stops working now. What the
+    answer omits (refresh token, launch context) is kept from *token*.
+
+    Args:
+        state: The client.
+        token: The token to refresh.
+        scope: Ask for less than was granted; None for all of it.
+
+    Returns:
+        The new token.
+
+    Raises:
+        ConfigurationError: If *token* has no refresh token, or belongs to another registration.
+        EndpointChangedError: If discovery now names another server; nothing was sent.
+        OAuthError: If the server refused; `invalid_grant` means that the user has to sign in again.
+        ContextChangedError: If the answer is for another patient or carries more scope.
+    """
+    config = state.config
+    check_registration(token.binding, config, what="token")
+    if token.refresh_token is None:
+        raise ConfigurationError(
+            "This token has no refresh token.",
+            advice="Ask for the scope offline_access (or online_access in an EHR launch) when signing in.",
+        )
+    narrowed = narrowed_scope(token, scope)
+    metadata = yield from discover(state)
+    check_binding(token.binding, metadata, config, what="token")
+    fields = [("grant_type", "refresh_token"), ("refresh_token", token.refresh_token.reveal())]
+    if narrowed is not None:
+        fields.append(("scope", narrowed))
+    response = yield from request_token(state, metadata, fields, once=True)
+    return parse_token_response(
+        response,
+        binding=Binding.of(config, metadata),
+        requested_scope=narrowed or str(token.launch_scopes),
+        previous=token,
+        limits=state.limits,
+    )

@@ -1,0 +1,231 @@
+"""
+Reading a token response: tolerant of what servers really send, strict about what could do harm.
+
+Spec: SMART App Launch 2.2, app launch and backend services (access token response); RFC 6749, section 5.
+"""
+
+from __future__ import annotations
+
+import re
+
+from smart_async.errors import ConfigurationError, ContextChangedError, TokenResponseError
+from smart_async.limits import TOKEN_BYTES, Limits
+from smart_async.messages import (
+    Finding,
+    JSONObject,
+    Response,
+    Secret,
+    as_list,
+    as_object,
+    member_names,
+    parse_object,
+)
+from smart_async.smart.binding import Binding
+from smart_async.smart.discovery import redirect_target
+from smart_async.smart.launch import parse_launch_context
+from smart_async.smart.oauth_errors import parse_oauth_error
+from smart_async.smart.scopes import Scopes
+from smart_async.smart.tokens import SECRET_MEMBERS, Token
+
+__all__ = ("parse_token_response",)
+
+_TOKEN = re.compile(r"[!-~]+")
+_NUMBER = re.compile(r"\s*[+-]?\d{1,18}(?:\.\d{1,9})?\s*")
+_LONGEST = 2.0**53
+
+
+def parse_token_response(
+    response: Response,
+    *,
+    binding: Binding,
+    requested_scope: str,
+    previous: Token | None = None,
+    limits: Limits | None = None,
+) -> Token:
+    """
+    Read the answer of a token endpoint.
+
+    Args:
+        response: The answer.
+        binding: Which registration at which server was asked.
+        requested_scope: The scopes asked for; they stand in where the answer names none.
+        previous: The token that was refreshed; it lends what the answer omits.
+        limits: The client's limits.
+
+    Returns:
+        The token.
+
+    Raises:
+        OAuthError: If the server said no.
+        TokenResponseError: If it said yes in an unusable way.
+        ContextChangedError: If a refresh came back for another patient, or with more scope. The new token
+            is on the error: its refresh token may be the only one that still works.
+
+    Spec: RFC 6749, sections 5.1 and 5.2.
+    """
+    if response.status >= 400:
+        raise parse_oauth_error(response)
+    _refuse_status(response)
+    document = parse_object(response, TokenResponseError, "token response", limits=limits)
+    if document.get("error"):
+        raise parse_oauth_error(response)
+    token = _Reader(document, response, previous).token(binding, requested_scope)
+    if previous is not None:
+        _refuse_change(previous, token, response)
+    return token
+
+
+def _refuse_status(response: Response) -> None:
+    if 300 <= response.status < 400:
+        raise TokenResponseError(
+            f"The token endpoint redirected ({response.status}) to {redirect_target(response)}; "
+            "credentials are never sent along.",
+            endpoint=response.url,
+            status=response.status,
+            advice="The discovery document should name the final token endpoint; ask the server's operator.",
+        )
+    if response.status != 200:
+        raise TokenResponseError(
+            f"The token endpoint answered {response.status} where only 200 carries a token.",
+            endpoint=response.url,
+            status=response.status,
+            advice="Check that the token endpoint is one.",
+        )
+
+
+class _Reader:
+    """Reads one token response and notes what is odd."""
+
+    def __init__(self, document: JSONObject, response: Response, previous: Token | None) -> None:
+        self.document = document
+        self.response = response
+        self.previous = previous
+        self.findings: list[Finding] = []
+
+    def token(self, binding: Binding, requested_scope: str) -> Token:
+        access_token = self.access_token()
+        self.check_token_type()
+        context, findings = parse_launch_context(
+            self.document, previous=self.previous.context if self.previous else None
+        )
+        scopes = self.scopes(requested_scope)
+        return Token(
+            access_token=access_token,
+            expires_at=self.expires_at(),
+            refresh_token=self.refresh_token(),
+            scopes=scopes,
+            launch_scopes=self.previous.launch_scopes if self.previous else scopes,
+            context=context,
+            findings=(*self.findings, *findings),
+            raw={
+                name: Secret(value) if name in SECRET_MEMBERS and isinstance(value, str) else value
+                for name, value in self.document.items()
+            },
+            binding=binding,
+            issued_at=self.response.received_at,
+        )
+
+    def note(self, rule: str, message: str, advice: str = "") -> None:
+        self.findings.append(Finding(rule=rule, severity="warning", message=message, advice=advice))
+
+    def refuse(self, message: str, advice: str) -> TokenResponseError:
+        return TokenResponseError(
+            message,
+            endpoint=self.response.url,
+            status=self.response.status,
+            received=member_names(self.document),
+            advice=advice,
+        )
+
+    def access_token(self) -> Secret:
+        value = self.document.get("access_token")
+        if value is None:
+            raise self.refuse(
+                "The token response holds no access_token.",
+                "Check that the token endpoint is one; its answer holds the members in .received.",
+            )
+        return self._secret("access_token", value)
+
+    def _secret(self, name: str, value: object) -> Secret:
+        # The value goes into a request header: anything but visible ASCII could smuggle in another one.
+        if not isinstance(value, str) or len(value) > TOKEN_BYTES or not _TOKEN.fullmatch(value):
+            raise self.refuse(
+                f"The {name} is not a non-empty string of visible ASCII characters of at most {TOKEN_BYTES}.",
+                "Report this to the server's operator; such a token cannot be used.",
+            )
+        return Secret(value)
+
+    def check_token_type(self) -> None:
+        value = self.document.get("token_type")
+        if value is None:
+            self.note("TK-13", "token_type is missing; it is taken as Bearer.")
+        elif not isinstance(value, str) or value.strip().lower() != "bearer":
+            raise self.refuse(
+                "The token_type is not Bearer, the only kind that SMART knows.",
+                "Have the registration changed so that the server issues Bearer tokens.",
+            )
+
+    def expires_at(self) -> float | None:
+        value = self.document.get("expires_in")
+        if isinstance(value, bool) or as_list(value) is not None or as_object(value) is not None:
+            raise self.refuse(
+                f"expires_in is a {type(value).__name__}, not a number.",
+                "Report this to the server's operator.",
+            )
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            self.note("TK-15", "expires_in is a string; its number is taken.")
+            value = float(value)
+        if not isinstance(value, int | float):
+            missing = "missing" if value is None else "unreadable"
+            rule = "RF-08" if self.previous else "TK-15"
+            self.note(rule, f"expires_in is {missing}.", "The token is used until the server answers 401.")
+            return None
+        return self.response.received_at + max(0.0, min(float(value), _LONGEST))
+
+    def refresh_token(self) -> Secret | None:
+        value = self.document.get("refresh_token")
+        if value is None or value == "":
+            return self.previous.refresh_token if self.previous else None
+        return self._secret("refresh_token", value)
+
+    def scopes(self, requested_scope: str) -> Scopes:
+        value = self.document.get("scope")
+        items = as_list(value)
+        if items is not None and all(isinstance(item, str) for item in items):
+            self.note("TK-13", "scope is a list; its items are joined.")
+            value = " ".join(items)
+        if value is None:
+            self.note("TK-13", "scope is missing; what was asked for is assumed.")
+            value = requested_scope
+        if not isinstance(value, str):
+            raise self.refuse("scope is not a string.", "Report this to the server's operator.")
+        return self._parse_scopes(value)
+
+    def _parse_scopes(self, text: str) -> Scopes:
+        try:
+            return Scopes.parse(text)
+        except ConfigurationError:
+            raise self.refuse(
+                "scope holds a character that no scope may hold.", "Report this to the server's operator."
+            ) from None
+
+
+def _refuse_change(previous: Token, token: Token, response: Response) -> None:
+    changed = None
+    if previous.context.patient is not None and token.context.patient != previous.context.patient:
+        changed = "is for another patient"
+    elif not previous.launch_scopes.covers(_clinical(token.scopes)):
+        changed = "carries more scope"
+    if changed:
+        raise ContextChangedError(
+            f"The refreshed token {changed} than the one it replaces.",
+            endpoint=response.url,
+            status=response.status,
+            advice="Do not merge the two. The new token is .token on this error: start a session, or drop it.",
+            token=token,
+        )
+
+
+def _clinical(scopes: Scopes) -> Scopes:
+    # Only scopes that open data count: servers add and drop openid or offline_access as they please.
+    return Scopes(scope for scope in scopes if scope.level is not None)
