@@ -16,18 +16,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from smart_async.errors import ConfigurationError
-from smart_async.keys.algorithms import CURVES, PrivateKey, curve_name
 from smart_async.keys.private_jwk import key_from_jwk, parse_json, pick_jwk
-from smart_async.keys.strength import rsa_problem
+from smart_async.keys.strength import MAKE_ONE, check_key, refuse_key
 from smart_async.messages import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from smart_async.keys.algorithms import PrivateKey
+
 __all__ = (
     "LoadedKey",
     "Passphrase",
-    "check_key",
     "load_bytes",
     "load_der",
     "load_jwk",
@@ -43,8 +43,6 @@ Passphrase: TypeAlias = str | bytes | Secret
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _PRIVATE_LABELS = (b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY")
-_NEEDED = "An RSA key (2048 bits or more) or an elliptic-curve key on P-384 is needed"
-_MAKE_ONE = "Make one with: smart-async keygen --alg ES384 --out FILE."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +75,7 @@ def load_bytes(data: bytes, *, passphrase: Passphrase | None = None, kid: str | 
     """
     text = data.removeprefix(b"\xef\xbb\xbf").strip()
     if not text:
-        raise _refuse("an empty file")
+        raise refuse_key("an empty file")
     if b"-----BEGIN " in text:
         return load_pem(text, passphrase=passphrase)
     if text[:1] in (b"{", b"["):
@@ -86,7 +84,7 @@ def load_bytes(data: bytes, *, passphrase: Passphrase | None = None, kid: str | 
     if data[:1] == b"\x30":
         read = load_pkcs12 if _is_pkcs12(data) else load_der
         return read(data, passphrase=passphrase)
-    raise _refuse("not a key in PEM, DER, PKCS #12 or JWK form")
+    raise refuse_key("not a key in PEM, DER, PKCS #12 or JWK form")
 
 
 def needs_passphrase(data: bytes) -> bool:
@@ -117,9 +115,9 @@ def load_pem(data: bytes | str, *, passphrase: Passphrase | None = None) -> Load
     blocks = [(match[1], match[0]) for match in _PEM_BLOCK.finditer(data)]
     private = [block for label, block in blocks if label in _PRIVATE_LABELS]
     if len(private) > 1:
-        raise _refuse(f"a file with {len(private)} private keys", advice="Keep one key per file.")
+        raise refuse_key(f"a file with {len(private)} private keys", advice="Keep one key per file.")
     if not private:
-        raise _refuse(*_describe_pem(data, [label for label, _ in blocks]))
+        raise refuse_key(*_describe_pem(data, [label for label, _ in blocks]))
     return _decrypt(load_pem_private_key, private[0], passphrase)
 
 
@@ -145,7 +143,7 @@ def load_der(data: bytes, *, passphrase: Passphrase | None = None) -> LoadedKey:
             read(data)
         except Exception:  # noqa: S112 - whatever is wrong with it, it is not one of these
             continue
-        raise _refuse(f"{kind}, which cannot sign", advice="Give the private key that belongs to it.")
+        raise refuse_key(f"{kind}, which cannot sign", advice="Give the private key that belongs to it.")
     return _decrypt(load_der_private_key, data, passphrase)
 
 
@@ -172,7 +170,7 @@ def load_pkcs12(data: bytes, *, passphrase: Passphrase | None) -> LoadedKey:
             "The passphrase does not open this PKCS #12 file, or it is damaged"
         ) from None
     if key is None:
-        raise _refuse("a PKCS #12 file without a private key", advice="Export it again with its key.")
+        raise refuse_key("a PKCS #12 file without a private key", advice="Export it again with its key.")
     return LoadedKey(key=check_key(key))
 
 
@@ -208,40 +206,6 @@ def load_jwks(jwks: Mapping[str, object] | str | bytes, *, kid: str | None = Non
     return load_jwk(pick_jwk(document, kid))
 
 
-def check_key(key: object) -> PrivateKey:
-    """
-    Return *key* if it can sign for a SMART client.
-
-    Args:
-        key: Something that was loaded, or a key object of the `cryptography` package.
-
-    Raises:
-        ConfigurationError: If it is of another type, weak, or on a curve that JWS does not use.
-    """
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
-    if isinstance(key, RSAPrivateKey):
-        numbers = key.public_key().public_numbers()
-        if problem := rsa_problem(numbers.n, numbers.e):
-            raise ConfigurationError(f"This is {problem}.", field="key", advice=_MAKE_ONE)
-        return key
-    if isinstance(key, EllipticCurvePrivateKey):
-        if curve_name(key) not in CURVES:
-            raise _refuse(f"an elliptic-curve key on {curve_name(key)}, which JWS does not use")
-        return key
-    raise _refuse(_describe_object(key))
-
-
-def _describe_object(key: object) -> str:
-    name = type(key).__name__.lstrip("_")
-    for ending, kind in (("PrivateKey", "key"), ("PublicKey", "public key")):
-        if name.endswith(ending):
-            article = "an" if name[0] in "AEIOURX" else "a"
-            return f"{article} {name.removesuffix(ending)} {kind}"
-    return "a certificate, which cannot sign" if name == "Certificate" else f"an object of the type {name}"
-
-
 def _describe_pem(data: bytes, labels: list[bytes]) -> tuple[str, str]:
     if any(label.endswith(b"PUBLIC KEY") for label in labels):
         return "a public key, which cannot sign", "Give the private key that belongs to it."
@@ -250,7 +214,7 @@ def _describe_pem(data: bytes, labels: list[bytes]) -> tuple[str, str]:
     if b"OPENSSH PRIVATE KEY" in labels:
         return "a key in OpenSSH's own form", "Convert a copy with: ssh-keygen -p -m PKCS8 -f COPY."
     if labels:
-        return f"PEM with {labels[0].decode()}, which is no private key of a known form", _MAKE_ONE
+        return f"PEM with {labels[0].decode()}, which is no private key of a known form", MAKE_ONE
     if rb"\n" in data:
         return "PEM whose line breaks were turned into \\n", "Put real line breaks back in."
     return "PEM that is cut off or damaged", "Copy it again, from the BEGIN line to the END line."
@@ -270,14 +234,14 @@ def _decrypt(
     try:
         key = read(data, secret)
     except UnsupportedAlgorithm:
-        raise _refuse(
+        raise refuse_key(
             "a key of an unknown type, or encrypted in a way that is not supported",
             advice="Convert a copy with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out COPY.",
         ) from None
     except (ValueError, TypeError):
         if encrypted:
             raise _refuse_passphrase("The passphrase does not open this key, or the key is damaged") from None
-        raise _refuse("a damaged key, or one of an unknown type") from None
+        raise refuse_key("a damaged key, or one of an unknown type") from None
     return LoadedKey(key=check_key(key))
 
 
@@ -298,10 +262,6 @@ def _der_content(data: bytes) -> bytes:
     # The outermost SEQUENCE without its tag and length; enough to see what comes first in it.
     length = data[1] if len(data) > 1 else 0
     return data[2 + (length & 0x7F if length & 0x80 else 0) :][:16]
-
-
-def _refuse(found: str, advice: str = _MAKE_ONE) -> ConfigurationError:
-    return ConfigurationError(f"This is {found}. {_NEEDED}.", field="key", advice=advice)
 
 
 def _refuse_passphrase(what: str) -> ConfigurationError:

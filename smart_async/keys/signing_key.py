@@ -13,6 +13,7 @@ from smart_async.errors import ConfigurationError
 from smart_async.keys import load
 from smart_async.keys.algorithms import ALGORITHMS, PrivateKey, choose_algorithm, ec_curve, raw_signer
 from smart_async.keys.jwks import public_jwk
+from smart_async.keys.strength import check_key
 from smart_async.limits import RSA_BITS_MAX, RSA_BITS_MIN
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class SigningKey:
         Raises:
             ConfigurationError: If it is anything else, or weak.
         """
-        return cls._make(load.LoadedKey(key=load.check_key(cryptography_key)), kid, algorithm)
+        return cls._make(load.LoadedKey(key=check_key(cryptography_key)), kid, algorithm)
 
     @classmethod
     def from_bytes(

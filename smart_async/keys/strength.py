@@ -1,17 +1,25 @@
 """
-Whether an RSA key is one to trust.
+Whether a key is one to trust.
 
-Too short, too long, a public exponent that invites known attacks, or made by the chips whose primes can be
-guessed (ROCA): libraries let these pass, so they are judged here, ours and the servers' alike.
+Of another type, on a curve that JWS does not use, too short, too long, with a public exponent that invites
+known attacks, or made by the chips whose primes can be guessed (ROCA): libraries let much of this pass, so it
+is judged here, in our own keys and the servers' alike.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
+from smart_async.errors import ConfigurationError
+from smart_async.keys.algorithms import CURVES, PrivateKey, curve_name
 from smart_async.limits import RSA_BITS_MAX, RSA_BITS_MIN
 
-__all__ = ("rsa_problem",)
+__all__ = ("MAKE_ONE", "check_key", "refuse_key", "rsa_problem")
+
+MAKE_ONE = "Make one with: smart-async keygen --alg ES384 --out FILE."
+"""The way out for anybody without a usable key."""
+
+_NEEDED = "An RSA key (2048 bits or more) or an elliptic-curve key on P-384 is needed"
 
 _EXPONENT_MIN = 65537
 _EXPONENT_BITS_MAX = 64
@@ -63,3 +71,42 @@ def _roca_table() -> tuple[tuple[int, frozenset[int]], ...]:
     return tuple(
         (prime, frozenset(pow(_ROCA_GENERATOR, power, prime) for power in range(prime))) for prime in primes
     )
+
+
+def check_key(key: object) -> PrivateKey:
+    """
+    Return *key* if it can sign for a SMART client.
+
+    Args:
+        key: Something that was loaded, or a key object of the `cryptography` package.
+
+    Raises:
+        ConfigurationError: If it is of another type, weak, or on a curve that JWS does not use.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    if isinstance(key, RSAPrivateKey):
+        numbers = key.public_key().public_numbers()
+        if problem := rsa_problem(numbers.n, numbers.e):
+            raise ConfigurationError(f"This is {problem}.", field="key", advice=MAKE_ONE)
+        return key
+    if isinstance(key, EllipticCurvePrivateKey):
+        if curve_name(key) not in CURVES:
+            raise refuse_key(f"an elliptic-curve key on {curve_name(key)}, which JWS does not use")
+        return key
+    raise refuse_key(_describe_object(key))
+
+
+def _describe_object(key: object) -> str:
+    name = type(key).__name__.lstrip("_")
+    for ending, kind in (("PrivateKey", "key"), ("PublicKey", "public key")):
+        if name.endswith(ending):
+            article = "an" if name[0] in "AEIOURX" else "a"
+            return f"{article} {name.removesuffix(ending)} {kind}"
+    return "a certificate, which cannot sign" if name == "Certificate" else f"an object of the type {name}"
+
+
+def refuse_key(found: str, advice: str = MAKE_ONE) -> ConfigurationError:
+    """Return the error for a key that turned out to be *found*."""
+    return ConfigurationError(f"This is {found}. {_NEEDED}.", field="key", advice=advice)
