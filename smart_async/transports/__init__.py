@@ -6,6 +6,57 @@ Importing this package loads no HTTP library; the one you choose is loaded by th
 
 from __future__ import annotations
 
-from smart_async.transports.scripted import Answer, ScriptedTransport, json_response
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ("Answer", "ScriptedTransport", "json_response")
+if TYPE_CHECKING:
+    from smart_async.transports._engine import ClientCertificate
+    from smart_async.transports.httpx import AsyncHttpxTransport, HttpxTransport
+    from smart_async.transports.httpx2 import AsyncHttpx2Transport, Httpx2Transport
+    from smart_async.transports.opening import open_async_transport, open_transport
+    from smart_async.transports.scripted import Answer, ScriptedTransport, json_response
+    from smart_async.transports.tracing import Exchange, TracingTransport
+
+__all__ = (
+    "Answer",
+    "AsyncHttpx2Transport",
+    "AsyncHttpxTransport",
+    "ClientCertificate",
+    "Exchange",
+    "Httpx2Transport",
+    "HttpxTransport",
+    "ScriptedTransport",
+    "TracingTransport",
+    "json_response",
+    "open_async_transport",
+    "open_transport",
+)
+
+_HOME = {
+    "Answer": "scripted",
+    "AsyncHttpx2Transport": "httpx2",
+    "AsyncHttpxTransport": "httpx",
+    "ClientCertificate": "_engine",
+    "Exchange": "tracing",
+    "Httpx2Transport": "httpx2",
+    "HttpxTransport": "httpx",
+    "ScriptedTransport": "scripted",
+    "TracingTransport": "tracing",
+    "json_response": "scripted",
+    "open_async_transport": "opening",
+    "open_transport": "opening",
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,240 @@
+"""One attempt to send a request: what goes out, how far it got, and what to say when it failed."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, TypeAlias
+
+from smart_async.errors import ConfigurationError, TransportError
+from smart_async.limits import ERROR_BODY_BYTES, Timeouts
+from smart_async.messages import Headers, Request, Response, clean_text, parse_url
+from smart_async.transports._body import Body
+
+__all__ = ("Attempt",)
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
+_QUERY = re.compile(r"[!-~]*")
+_OURS = frozenset({"accept-encoding", "connection", "content-length", "host", "transfer-encoding"})
+_QUICK = frozenset({"discovery", "jwks", "style"})
+
+_Phase: TypeAlias = Literal["waiting", "connecting", "securing", "tunnelling", "sent"]
+
+
+class Attempt:
+    """
+    One request on its way.
+
+    Args:
+        request: The request.
+        timeouts: The caller's timeouts.
+        user_agent: What to call ourselves where the request does not say.
+
+    Raises:
+        ConfigurationError: If the request's URL or a header field cannot be sent as it is.
+    """
+
+    def __init__(self, request: Request, timeouts: Timeouts, user_agent: str) -> None:
+        self._request = request
+        self._timeouts = timeouts
+        self._phase: _Phase = "waiting"
+        self.endpoint = request.url.partition("?")[0]
+        self.status: int | None = None
+        self._received = Headers()
+        self.seconds = timeouts.discovery if request.purpose in _QUICK else timeouts.total
+        self.scheme, self.host, self.port, self.target, self._netloc = _split(request.url)
+        self.headers = list(self._fields(user_agent))
+        self.deadline = time.monotonic() + self.seconds
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for a free connection."""
+        return min(self._timeouts.pool, self.seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(self.deadline - time.monotonic(), 0.0)
+
+    def arguments(self, core: Any, trace: Any) -> dict[str, Any]:
+        """Return the arguments of the engine's `stream`, with *trace* to be told of every event."""
+        times = self._timeouts
+        return {
+            "method": self._request.method,
+            "url": core.URL(scheme=self.scheme, host=self.host, port=self.port, target=self.target),
+            "headers": self.headers,
+            "content": self._request.body,
+            "extensions": {
+                "trace": trace,
+                "timeout": {
+                    "connect": times.connect,
+                    "read": times.read,
+                    "write": times.write,
+                    "pool": times.pool,
+                },
+            },
+        }
+
+    def note(self, event: str, info: dict[str, Any]) -> None:
+        """Follow the engine's own account of what it does."""
+        if event.endswith("connect_tcp.started"):
+            self._phase = "connecting"
+        elif event.endswith("start_tls.started"):
+            self._phase = "securing"
+        elif event.endswith("send_request_headers.started"):
+            self._phase = "tunnelling" if info["request"].method == b"CONNECT" else "sent"
+
+    def receive(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> Body:
+        """Take in the head of the answer, and return the collector for its body."""
+        self.status = status
+        self._received = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+        limit, good = self._request.max_bytes, 200 <= status < 300
+        # Of a refusal only the reason matters, and of a redirect nothing; so they are cut, not refused.
+        limit = limit if good else min(limit, ERROR_BODY_BYTES)
+        return Body(limit, self._received.get("content-encoding", ""), cut=not good)
+
+    def conclude(self, body: Body) -> Response | TransportError:
+        """Return the finished response, or the error that its body is."""
+        content = body.finish()
+        if body.problem or self.status is None:
+            return self.failure(
+                f"The answer {body.problem}.",
+                "Check that the URL is that of the API and not of a portal or proxy in front of it.",
+            )
+        return Response(
+            status=self.status,
+            headers=self._received,
+            body=content,
+            url=self._request.url,
+            truncated=body.truncated,
+        )
+
+    def failure(self, message: str, advice: str) -> TransportError:
+        """Return an error that says how far the request got."""
+        sent = None if self._phase == "sent" else False
+        return TransportError(message, endpoint=self.endpoint, advice=advice, sent=sent, status=self.status)
+
+    def busy(self, connections: int) -> TransportError:
+        """Return the error for having waited in vain for a free connection."""
+        return self.failure(
+            f"All {connections} connections stayed busy for {self.patience:g} seconds.",
+            "Nothing was sent. Send fewer requests at once, or raise max_connections.",
+        )
+
+    def late(self) -> TransportError:
+        """Return the error for a deadline that has passed."""
+        return self.failure(
+            f"The exchange was not over after {self.seconds:g} seconds.",
+            "The server or a proxy is slow, or drips its answer. If it is honestly slow, raise "
+            "Timeouts(total=…, discovery=…).",
+        )
+
+    def explain(self, exc: Exception, core: Any) -> TransportError:
+        """
+        Return our own error in the place of the engine's *exc*.
+
+        Its text is not used: it may quote header values.
+        """
+        if not self.left:
+            return self.late()
+        if self._phase == "sent":
+            return self._explain_broken(exc, core)
+        if isinstance(exc, core.PoolTimeout):
+            return self.failure("No connection became free in time.", "Nothing was sent; try again.")
+        if isinstance(exc, core.ProxyError) or self._phase == "tunnelling":
+            return self.failure(
+                "The proxy did not open a way to the server.",
+                "Nothing was sent. Check the proxy's address, and its user name and password.",
+            )
+        if self._phase == "securing":
+            return self._explain_tls(exc)
+        return self._explain_connect(exc, core)
+
+    def _explain_broken(self, exc: Exception, core: Any) -> TransportError:
+        advice = "Whether the server acted on the request is unknown."
+        if isinstance(exc, core.TimeoutException):
+            return self.failure(f"No answer came within {self._timeouts.read:g} seconds.", advice)
+        if isinstance(exc, core.ProtocolError):
+            return self.failure(
+                "The server's answer is not valid HTTP, is too large in its header, or broke off.", advice
+            )
+        return self.failure("The connection broke off before the answer was complete.", advice)
+
+    def _explain_tls(self, exc: Exception) -> TransportError:
+        for cause in _causes(exc):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                problem = clean_text(cause.verify_message).rstrip(".")
+                return self.failure(
+                    f"The server's certificate is not accepted: {problem}.",
+                    "Nothing was sent. If the server's certificate comes from a private authority, name that "
+                    "authority's certificate with ca_file; otherwise the server has to renew its own.",
+                )
+        return self.failure(
+            "No secure connection could be agreed with the server.",
+            "Nothing was sent. Check that this port speaks TLS 1.2 or later, and whether a proxy is needed.",
+        )
+
+    def _explain_connect(self, exc: Exception, core: Any) -> TransportError:
+        if isinstance(exc, core.ConnectTimeout):
+            problem = (
+                f"No connection to {self._netloc} could be opened within {self._timeouts.connect:g} seconds."
+            )
+        elif any(isinstance(cause, socket.gaierror | UnicodeError) for cause in _causes(exc)):
+            problem = f"The name of the host {self._netloc} cannot be resolved."
+        else:
+            problem = f"No connection to {self._netloc} could be opened."
+        return self.failure(
+            problem, "Nothing was sent. Check the host name, the network, and whether a proxy is needed."
+        )
+
+    def _fields(self, user_agent: str) -> Iterator[tuple[bytes, bytes]]:
+        given = self._request.headers
+        yield b"Host", self._netloc.encode("ascii")
+        if "user-agent" not in given:
+            yield b"User-Agent", user_agent.encode("ascii")
+        for name, value in given.items():
+            if name not in _OURS:
+                yield _checked(name, value)
+        yield b"Accept-Encoding", b"identity"
+        if self._request.fresh:
+            yield b"Connection", b"close"
+        if self._request.body is not None or self._request.method in ("POST", "PUT", "PATCH"):
+            yield b"Content-Length", str(len(self._request.body or b"")).encode("ascii")
+
+
+def _split(text: str) -> tuple[str, str, int, str, str]:
+    place, mark, query = text.partition("?")
+    url = parse_url(place, field="url", allow_insecure_loopback=True)
+    if not _QUERY.fullmatch(query) or "#" in query:
+        raise ConfigurationError(
+            "The query of the URL holds a character that a URL cannot hold.", field="url"
+        )
+    target = (url.path or "/") + mark + query
+    return url.scheme, url.host, url.port, target, url.origin.partition("://")[2]
+
+
+def _checked(name: str, value: str) -> tuple[bytes, bytes]:
+    if not _TOKEN.fullmatch(name):
+        raise ConfigurationError(
+            f"{clean_text(name, length=64)!r} is not the name of a header field.", field="headers"
+        )
+    if not _VALUE.fullmatch(value):
+        raise ConfigurationError(
+            f"The value of the header field {name} holds a character that a header cannot hold.",
+            field="headers",
+            advice="Only visible ASCII characters and blanks between them are possible: no line breaks, no "
+            "umlauts. Check the token, client id or secret that goes into it.",
+        )
+    return name.encode("ascii"), value.encode("ascii")
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while exc is not None and id(exc) not in seen:
+        yield exc
+        seen.add(id(exc))
+        exc = exc.__cause__ or exc.__context__

@@ -1,0 +1,136 @@
+"""
+A deadline for blocking requests.
+
+A timeout per read is no deadline: a server that sends one byte a second never exceeds it. The async
+transports are cancelled when the time is up; a blocking one has to look at the clock before each wait, and
+the engine's network backend is the place where all of them pass.
+
+One wait stays outside: the operating system's name lookup cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakSet
+
+__all__ = ("DeadlineBackend", "until")
+
+_DEADLINE: ContextVar[float] = ContextVar("smart_async_deadline")
+
+
+@contextmanager
+def until(deadline: float) -> Generator[None]:
+    """Bound every network wait in the block by *deadline*, in seconds of the monotonic clock."""
+    token = _DEADLINE.set(deadline)
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(token)
+
+
+def _left(timeout: float | None, late: type[Exception]) -> float:
+    left = _DEADLINE.get() - time.monotonic()
+    if left <= 0:
+        raise late("deadline")
+    return left if timeout is None else min(timeout, left)
+
+
+class DeadlineBackend:
+    """
+    The engine's blocking network backend, with every wait bounded by the current deadline.
+
+    Args:
+        core: The engine's module.
+    """
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self._inner = core.SyncBackend()
+        self._streams: WeakSet[DeadlineStream] = WeakSet()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> DeadlineStream:
+        """Open a connection to the first address of *host* that answers; *timeout* is for all of them."""
+        late = self._core.ConnectTimeout
+        addresses = self._addresses(host, port)
+        end = time.monotonic() + _left(timeout, late)
+        failure: Exception = self._core.ConnectError("no address")
+        for index, address in enumerate(addresses):
+            # An equal share for each that is left: the first may be one that nobody answers at.
+            share = max(end - time.monotonic(), 0.0) / (len(addresses) - index)
+            try:
+                stream = self._inner.connect_tcp(
+                    address, port, _left(share, late), local_address, socket_options
+                )
+            except (self._core.ConnectError, late) as exc:
+                failure = exc
+            else:
+                return self._watched(stream)
+        raise failure
+
+    def abandon(self) -> None:
+        """Close this process's copies of connections that belong to the parent of a fork."""
+        for stream in list(self._streams):
+            stream.close()
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as exc:
+            raise self._core.ConnectError("name lookup") from exc
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    def _watched(self, stream: Any) -> DeadlineStream:
+        watched = DeadlineStream(self, self._core, stream)
+        self._streams.add(watched)
+        return watched
+
+    def secured(self, stream: Any) -> DeadlineStream:
+        """Return *stream*, which TLS has wrapped, as one of this backend's."""
+        return self._watched(stream)
+
+
+class DeadlineStream:
+    """One connection of a `DeadlineBackend`."""
+
+    def __init__(self, backend: DeadlineBackend, core: Any, inner: Any) -> None:
+        self._backend = backend
+        self._core = core
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read up to *max_bytes*."""
+        data: bytes = self._inner.read(max_bytes, _left(timeout, self._core.ReadTimeout))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write all of *buffer*."""
+        self._inner.write(buffer, _left(timeout, self._core.WriteTimeout))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> DeadlineStream:
+        """Secure the connection. Python's handshake keeps the timeout as a whole, not per read."""
+        late = self._core.ConnectTimeout
+        return self._backend.secured(
+            self._inner.start_tls(ssl_context, server_hostname, _left(timeout, late))
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what the engine wants to know about the connection."""
+        return self._inner.get_extra_info(info)

@@ -1,0 +1,98 @@
+"""From what a user gave as `transport=` to a transport."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from smart_async.errors import ConfigurationError
+from smart_async.interfaces import AsyncTransport, Transport
+from smart_async.transports._engine import ClientCertificate
+
+__all__ = ("open_async_transport", "open_transport")
+
+
+def open_transport(
+    transport: Transport | str | None = None,
+    *,
+    proxy: str | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
+    cert: ClientCertificate | None = None,
+    max_connections: int = 10,
+) -> Transport:
+    """
+    Return the transport for `SmartClient` that *transport* means.
+
+    Args:
+        transport: `"httpx"` (also meant by None), `"httpx2"`, or an object with `send` and `close`,
+            which is returned as it is.
+        proxy: As in `HttpxTransport`; only where a library is named.
+        ca_file: Likewise.
+        cert: Likewise.
+        max_connections: Likewise.
+
+    Raises:
+        ConfigurationError: If there is no such transport, if it serves `AsyncSmartClient` only, or if
+            its library is not installed.
+
+    >>> open_transport("httpx")
+    <HttpxTransport, at most 10 connections>
+    """
+    from smart_async.transports.httpx import HttpxTransport
+    from smart_async.transports.httpx2 import Httpx2Transport
+
+    if isinstance(transport, Transport):
+        return transport
+    kinds = {"httpx": HttpxTransport, "httpx2": Httpx2Transport}
+    kind = _choose(transport, kinds, needs="send() and close()", client="SmartClient")
+    made: Transport = kind(proxy=proxy, ca_file=ca_file, cert=cert, max_connections=max_connections)
+    return made
+
+
+def open_async_transport(
+    transport: AsyncTransport | str | None = None,
+    *,
+    proxy: str | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
+    cert: ClientCertificate | None = None,
+    max_connections: int = 10,
+) -> AsyncTransport:
+    """
+    Return the transport for `AsyncSmartClient` that *transport* means; the twin of `open_transport`.
+
+    Args:
+        transport: `"httpx"` (also meant by None), `"httpx2"`, or an object with `async_send` and
+            `aclose`, which is returned as it is.
+        proxy: As in `AsyncHttpxTransport`; only where a library is named.
+        ca_file: Likewise.
+        cert: Likewise.
+        max_connections: Likewise.
+
+    Raises:
+        ConfigurationError: If there is no such transport, if it serves `SmartClient` only, or if its
+            library is not installed.
+    """
+    from smart_async.transports.httpx import AsyncHttpxTransport
+    from smart_async.transports.httpx2 import AsyncHttpx2Transport
+
+    if isinstance(transport, AsyncTransport):
+        return transport
+    kinds = {"httpx": AsyncHttpxTransport, "httpx2": AsyncHttpx2Transport}
+    kind = _choose(transport, kinds, needs="async_send() and aclose()", client="AsyncSmartClient")
+    made: AsyncTransport = kind(proxy=proxy, ca_file=ca_file, cert=cert, max_connections=max_connections)
+    return made
+
+
+def _choose(transport: object, kinds: dict[str, Any], *, needs: str, client: str) -> Any:
+    if transport is None:
+        return kinds["httpx"]
+    if isinstance(transport, str):
+        if transport in kinds:
+            return kinds[transport]
+        problem = "There is no transport of that name."
+    else:
+        problem = f"{type(transport).__name__} cannot serve {client}: it has no {needs}."
+    names = " or ".join(f'"{name}"' for name in kinds)
+    raise ConfigurationError(
+        problem, field="transport", advice=f"Give {names}, or an object with {needs} for {client}."
+    )
