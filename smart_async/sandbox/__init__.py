@@ -1,0 +1,36 @@
+"""
+A SMART EHR in one ASGI app, for tests, demonstrations and learning. Not for production.
+
+```python
+from smart_async.sandbox import Sandbox, serve
+
+sandbox = Sandbox()
+sandbox.register_client(client_id="growth-chart", redirect_uris=[callback_url], jwks=jwks)
+client = SmartClient(config, transport=sandbox.transport())        # in memory, without a socket
+with serve(sandbox):                                               # or on http://127.0.0.1:PORT
+    print(sandbox.fhir_base)
+```
+
+It needs `pip install "smart-async[sandbox]"`.
+"""
+
+from __future__ import annotations
+
+from smart_async.errors import ConfigurationError
+
+try:
+    from smart_async.sandbox.ehr import Sandbox
+    from smart_async.sandbox.serving import serve
+except ModuleNotFoundError as exc:
+    if exc.name not in ("starlette", "uvicorn"):
+        raise
+    raise ConfigurationError(
+        f"The sandbox needs {exc.name}, which is not installed.",
+        field="smart_async.sandbox",
+        advice='Install it with: pip install "smart-async[sandbox]"',
+    ) from exc
+from smart_async.sandbox.clients import SandboxClient
+from smart_async.sandbox.transport import SandboxTransport
+from smart_async.sandbox.verdicts import Received, Verdict
+
+__all__ = ("Received", "Sandbox", "SandboxClient", "SandboxTransport", "Verdict", "serve")

@@ -1,0 +1,364 @@
+"""The sandbox EHR as one object: made, filled with clients, driven, and asked what it thought."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from starlette.applications import Starlette
+
+from smart_async.errors import ConfigurationError, OAuthError
+from smart_async.limits import Timeouts
+from smart_async.messages import FORM, Headers, JSONObject, Request, Response, clean_text, form_body
+from smart_async.sandbox.app import build_app
+from smart_async.sandbox.assertions import AssertionJudge
+from smart_async.sandbox.authorization import Authorization
+from smart_async.sandbox.client_auth import ClientAuthenticator
+from smart_async.sandbox.client_keys import ClientKeys, Fetch, fetch_jwks
+from smart_async.sandbox.clients import Registry, SandboxClient
+from smart_async.sandbox.data import DEFAULT_USER, compartment, synthetic_resources
+from smart_async.sandbox.documents import (
+    NOTICE,
+    capability_statement,
+    openid_configuration,
+    smart_configuration,
+)
+from smart_async.sandbox.fhir import FHIR_JSON, FhirEndpoint
+from smart_async.sandbox.grants import GrantStore
+from smart_async.sandbox.id_tokens import IdTokenIssuer
+from smart_async.sandbox.replies import json_reply, page
+from smart_async.sandbox.settings import Place, Settings
+from smart_async.sandbox.token_status import Introspection, Revocation
+from smart_async.sandbox.tokens import TokenEndpoint
+from smart_async.sandbox.transport import SandboxTransport
+from smart_async.sandbox.verdicts import Ledger, Received, Verdict
+
+__all__ = ("Sandbox",)
+
+_CACHED = (("Cache-Control", "public, max-age=600"),)
+
+
+class Sandbox:
+    """
+    A SMART EHR for tests and learning: authorization server, launcher and FHIR R4 endpoint in one.
+
+    It judges clients as strictly as the specification allows, and says which rule was broken: in the
+    `error_description` that the client gets and in `verdicts`. It shares no code with the client side of
+    this library, so that an error there cannot excuse itself here. Not for production.
+
+    Args:
+        base_url: Its origin. In memory it can be any https origin; `serve` sets the real one.
+        clock: Returns Unix seconds.
+        access_token_lifetime: Seconds that a user's access token lives.
+        backend_token_lifetime: Seconds that a backend token lives.
+        refresh_token_lifetime: Seconds that a refresh token lives.
+        code_lifetime: Seconds that an authorization code can be exchanged.
+        rotate_refresh_tokens: Whether each refresh replaces the refresh token; the replaced one, used
+            again, revokes everything from the same login.
+        repeat_context: Whether a refresh answer repeats patient, encounter and the rest.
+        patient: The id of the patient that a standalone launch ends up with.
+        user: The relative reference to the user who is always signed in.
+        fetch: Gets a client's JWK Set from its URL: bytes, or a `Response` where caching matters.
+
+    Raises:
+        ConfigurationError: If the base URL, the patient or the user is unusable.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str = "https://sandbox.example",
+        clock: Callable[[], float] = time.time,
+        access_token_lifetime: int = 3600,
+        backend_token_lifetime: int = 300,
+        refresh_token_lifetime: int = 90 * 24 * 3600,
+        code_lifetime: int = 60,
+        rotate_refresh_tokens: bool = True,
+        repeat_context: bool = True,
+        patient: str = "patient-amber",
+        user: str = DEFAULT_USER,
+        fetch: Fetch = fetch_jwks,
+    ) -> None:
+        self._place = Place(base_url)
+        self._settings = Settings(
+            clock=clock,
+            access_token_lifetime=access_token_lifetime,
+            backend_token_lifetime=backend_token_lifetime,
+            refresh_token_lifetime=refresh_token_lifetime,
+            code_lifetime=code_lifetime,
+            rotate_refresh_tokens=rotate_refresh_tokens,
+            repeat_context=repeat_context,
+        )
+        self.resources = synthetic_resources()
+        self._require(user)
+        self._registry = Registry()
+        self._ledger = Ledger()
+        self._grants = GrantStore(self._settings)
+        self._id_tokens = IdTokenIssuer(self._place, self._settings)
+        self._authenticator = ClientAuthenticator(
+            registry=self._registry,
+            judge=AssertionJudge(self._registry, ClientKeys(fetch, clock), clock),
+        )
+        self._authorization = Authorization(
+            registry=self._registry,
+            grants=self._grants,
+            place=self._place,
+            user=user,
+            standalone=self._context(patient=patient, encounter=self._first_encounter(patient)),
+        )
+        self._app = self._build()
+
+    @property
+    def app(self) -> Starlette:
+        """The ASGI app."""
+        return self._app
+
+    @property
+    def base_url(self) -> str:
+        """The origin."""
+        return self._place.base_url
+
+    @property
+    def fhir_base(self) -> str:
+        """The FHIR base URL: what an app is configured with."""
+        return self._place.fhir_base
+
+    @property
+    def issuer(self) -> str:
+        """The issuer of ID tokens and authorization responses."""
+        return self._place.issuer
+
+    @property
+    def token_endpoint(self) -> str:
+        """The token endpoint's URL."""
+        return self._place.token_endpoint
+
+    @property
+    def requests(self) -> list[Received]:
+        """Every request that arrived, oldest first."""
+        return self._ledger.requests
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What was thought of each request to a judging endpoint, oldest first."""
+        return self._ledger.verdicts
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The ids of the patients."""
+        return tuple(self.resources["Patient"])
+
+    def move(self, base_url: str) -> None:
+        """Take *base_url* as the origin from now on; `serve` does this when it knows the port."""
+        self._place.move(base_url)
+
+    def register_client(
+        self,
+        *,
+        client_id: str,
+        redirect_uris: Iterable[str] = (),
+        jwks: JSONObject | None = None,
+        jwks_uri: str | None = None,
+        client_secret: str | None = None,
+        scope: str | None = None,
+        grant_types: Iterable[str] | None = None,
+    ) -> SandboxClient:
+        """
+        Register a client, or replace the one with that id.
+
+        With `jwks` or `jwks_uri` it authenticates with a key, with `client_secret` by HTTP Basic, with
+        neither it is public.
+
+        Args:
+            client_id: Its id.
+            redirect_uris: Where the browser may be sent back to.
+            jwks: Its public JWK Set.
+            jwks_uri: The URL of its public JWK Set.
+            client_secret: Its secret.
+            scope: What it may ask for at most; everything by default.
+            grant_types: Some of `authorization_code`, `refresh_token` and `client_credentials`; by default
+                the first two with redirect URIs, and the third with keys.
+
+        Raises:
+            ConfigurationError: If the registration contradicts itself or the specification.
+        """
+        return self._registry.register(
+            client_id=client_id,
+            redirect_uris=redirect_uris,
+            jwks=jwks,
+            jwks_uri=jwks_uri,
+            client_secret=client_secret,
+            scope=scope,
+            grant_types=grant_types,
+        )
+
+    def new_launch(
+        self,
+        *,
+        patient: str | None = None,
+        encounter: str | None = None,
+        need_patient_banner: bool = True,
+        **members: Any,
+    ) -> str:
+        """
+        Open a chart and return the launch handle for it.
+
+        Args:
+            patient: A patient's id; none, and the launch has no patient.
+            encounter: The id of one of the patient's encounters.
+            need_patient_banner: Whether the app must show who the patient is.
+            **members: Further members of the token response: `fhirContext`, `intent`, `tenant`,
+                `smart_style_url` or an extension.
+
+        Raises:
+            ConfigurationError: If patient or encounter are unknown or do not belong together.
+        """
+        context = self._context(patient=patient, encounter=encounter, need_patient_banner=need_patient_banner)
+        return self._grants.new_launch({**context, **members})
+
+    def launch_url(
+        self,
+        app_launch_url: str,
+        *,
+        patient: str | None = None,
+        encounter: str | None = None,
+        **members: Any,
+    ) -> str:
+        """
+        Return the URL that the EHR opens to start an app, with a new launch handle in it.
+
+        Args:
+            app_launch_url: The app's launch URL.
+            patient: As in `new_launch`, as is the rest.
+            encounter: See there.
+            **members: See there.
+
+        Spec: SMART App Launch 2.2, EHR launch.
+        """
+        handle = self.new_launch(patient=patient, encounter=encounter, **members)
+        query = urlencode({"iss": self.fhir_base, "launch": handle}, quote_via=quote)
+        return f"{app_launch_url}{'&' if '?' in app_launch_url else '?'}{query}"
+
+    def transport(self) -> SandboxTransport:
+        """Return a new transport that reaches the sandbox in memory, for sync and async clients."""
+        return SandboxTransport(self._app, self._place)
+
+    def authorize(self, url: str, form: Mapping[str, str] | None = None) -> str:
+        """
+        Do the browser's part of a login in memory: open *url*, consent, and return where it leads.
+
+        Args:
+            url: The authorization URL.
+            form: The fields to POST there, instead of a GET.
+
+        Returns:
+            The callback URL, with a code or with an error in it.
+
+        Raises:
+            OAuthError: If the sandbox shows a page instead of sending the browser back.
+        """
+        response = self._browse(url, form)
+        if "location" in response.headers:
+            return response.headers["location"]
+        raise OAuthError(
+            "The sandbox shows an error page and does not go back to the app.",
+            endpoint=url.partition("?")[0],
+            error="invalid_request",
+            error_description=clean_text(self.verdicts[-1].message if self.verdicts else ""),
+            status=response.status,
+        )
+
+    def revoke_tokens(self, client_id: str | None = None) -> None:
+        """Void all tokens, or all of one client, as an administrator would."""
+        self._grants.revoke_all(client_id)
+
+    def _browse(self, url: str, form: Mapping[str, str] | None) -> Response:
+        request = Request(method="GET", url=url, purpose="fhir")
+        if form is not None:
+            headers = Headers([("Content-Type", FORM)])
+            request = Request(
+                method="POST", url=url, purpose="fhir", headers=headers, body=form_body(form.items())
+            )
+        return self.transport().send(request, Timeouts())
+
+    def _context(
+        self, *, patient: str | None, encounter: str | None, need_patient_banner: bool = True
+    ) -> dict[str, Any]:
+        context: dict[str, Any] = {}
+        if patient is not None:
+            self._require(f"Patient/{patient}")
+            context |= {"patient": patient, "need_patient_banner": need_patient_banner}
+        if encounter is not None:
+            if compartment(self._require(f"Encounter/{encounter}")) != patient:
+                raise ConfigurationError(
+                    f"The encounter {encounter!r} is not one of the patient {patient!r}.", field="encounter"
+                )
+            context["encounter"] = encounter
+        return context
+
+    def _require(self, reference: str) -> dict[str, Any]:
+        resource_type, _, identifier = reference.partition("/")
+        resource = self.resources.get(resource_type, {}).get(identifier)
+        if resource is None:
+            raise ConfigurationError(
+                f"The sandbox has no {reference!r}.",
+                field=resource_type.lower(),
+                advice=f"Its patients are {', '.join(self.resources['Patient'])}.",
+            )
+        return resource
+
+    def _first_encounter(self, patient: str) -> str | None:
+        encounters = self.resources["Encounter"].values()
+        return next((item["id"] for item in encounters if compartment(item) == patient), None)
+
+    def _build(self) -> Starlette:
+        place, fhir = (
+            self._place,
+            FhirEndpoint(resources=self.resources, grants=self._grants, place=self._place),
+        )
+        token = TokenEndpoint(
+            authenticator=self._authenticator,
+            grants=self._grants,
+            id_tokens=self._id_tokens,
+            place=place,
+            settings=self._settings,
+        )
+        introspection = Introspection(
+            authenticator=self._authenticator, grants=self._grants, id_tokens=self._id_tokens, place=place
+        )
+        revocation = Revocation(authenticator=self._authenticator, grants=self._grants, place=place)
+        return build_app(
+            documents={
+                "/": self._index,
+                "/fhir/.well-known/smart-configuration": lambda: json_reply(
+                    smart_configuration(place), headers=_CACHED
+                ),
+                "/.well-known/openid-configuration": lambda: json_reply(
+                    openid_configuration(place), headers=_CACHED
+                ),
+                "/oauth2/keys": lambda: json_reply(self._id_tokens.jwks, headers=_CACHED),
+                "/fhir/metadata": lambda: json_reply(capability_statement(place), media_type=FHIR_JSON),
+            },
+            endpoints={
+                "/oauth2/authorize": ("authorize", self._authorization),
+                "/oauth2/token": ("token", token),
+                "/oauth2/introspect": ("introspect", introspection),
+                "/oauth2/revoke": ("revoke", revocation),
+                "/fhir/{rest:path}": ("fhir", fhir),
+            },
+            ledger=self._ledger,
+            registry=self._registry,
+            place=place,
+            settings=self._settings,
+        )
+
+    def _index(self) -> Response:
+        lines = [
+            NOTICE,
+            f"FHIR base: {self.fhir_base}",
+            f"Discovery: {self.fhir_base}/.well-known/smart-configuration",
+            f"Patients: {', '.join(self.patients)}",
+        ]
+        return page("SMART sandbox EHR", lines)
