@@ -18,6 +18,7 @@ from smart_async.limits import Timeouts
 
 if TYPE_CHECKING:
     import anyio
+    from anyio.lowlevel import RunVar
 
 __all__ = ("AsyncPerformer", "Performer", "SystemClock", "drive", "drive_async")
 
@@ -173,7 +174,7 @@ async def _sign(signer: Signer | AsyncSigner, signing_input: bytes) -> bytes:
     return await anyio.to_thread.run_sync(signer.sign, signing_input, limiter=_limiter())
 
 
-_signing_limiter: Any = None
+_signing_limiter: RunVar[anyio.CapacityLimiter] | None = None
 
 
 def _limiter() -> anyio.CapacityLimiter:
@@ -185,7 +186,7 @@ def _limiter() -> anyio.CapacityLimiter:
     if _signing_limiter is None:
         _signing_limiter = RunVar("smart_async_signing_limiter")
     try:
-        return _signing_limiter.get()  # type: ignore[no-any-return]
+        return _signing_limiter.get()
     except LookupError:
         limiter = CapacityLimiter(max(1, (os.cpu_count() or 1) - 1))
         _signing_limiter.set(limiter)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeGuard, TypeVar, cast
 
 from smart_async.errors import ProtocolError
 from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH, Limits
@@ -126,12 +126,21 @@ def as_object(value: JSON) -> JSONObject | None:
 
 def as_list(value: JSON) -> list[JSON] | None:
     """Return *value* if it is a JSON array, else None."""
-    return cast("list[JSON]", value) if isinstance(value, list) else None
+    return value if _is_list(value) else None
+
+
+def _is_list(value: JSON) -> TypeGuard[list[JSON]]:
+    return isinstance(value, list)
 
 
 def _kind(value: JSON) -> str:
-    kinds: dict[type, str] = {list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return kinds.get(type(value), "number")
+    kinds: tuple[tuple[type, str], ...] = (
+        (list, "array"),
+        (str, "string"),
+        (bool, "boolean"),
+        (type(None), "null"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), "number")
 
 
 def _check_depth(body: bytes, max_depth: int) -> None:
@@ -194,9 +203,9 @@ def _check_contents(value: JSON, body: bytes, max_members: int) -> None:
             members += len(inner)
             waiting.extend(inner)
             waiting.extend(inner.values())
-        elif isinstance(item, list):
-            members += len(cast("list[JSON]", item))
-            waiting.extend(cast("list[JSON]", item))
+        elif (items := as_list(item)) is not None:
+            members += len(items)
+            waiting.extend(items)
         elif isinstance(item, str):
             _check_string(item)
         if members > max_members:

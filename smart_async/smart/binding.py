@@ -109,7 +109,7 @@ def check_binding(binding: Binding, metadata: SmartMetadata, config: SmartConfig
         # A server that starts or stops naming its issuer has not moved; its token endpoint tells.
         if old != new and new not in config.trusted_origins and None not in (before, after):
             raise EndpointChangedError(
-                f"The {what} was issued by {old}, and discovery now names {new} as {member}; nothing was sent.",
+                f"The {what} was issued by {old}; discovery now names {new} as {member}. Nothing was sent.",
                 endpoint=metadata.token_endpoint,
                 advice=f"If the server has really moved, add {new!r} to trusted_origins; else sign in again.",
             )

@@ -95,7 +95,7 @@ class PrivateKeyJWT:
             raise ConfigurationError(
                 f"PrivateKeyJWT needs a signing key, not {type(self.key).__name__}.",
                 field="client_auth",
-                advice="Make one with SigningKey.from_pem(pem_bytes), or pass an object with the Signer methods.",
+                advice="Make one with SigningKey.from_pem(pem_bytes), or pass any other Signer.",
             )
         if self.jku is not None:
             parse_url(self.jku, field="jku", allow_query=True)

@@ -16,7 +16,16 @@ from email.utils import parsedate_to_datetime
 
 from smart_async.errors import OAuthError, ProtocolError
 from smart_async.limits import ERROR_BODY_BYTES
-from smart_async.messages import JSON, Response, as_object, clean_text, member_names, strict_loads
+from smart_async.messages import (
+    JSON,
+    JSONObject,
+    Response,
+    as_list,
+    as_object,
+    clean_text,
+    member_names,
+    strict_loads,
+)
 
 __all__ = ("ADVICE", "correlation_id", "parse_oauth_error", "retry_after")
 
@@ -30,7 +39,7 @@ ADVICE: Mapping[str, str] = {
         "Start a new login."
     ),
     "invalid_scope": "Ask for less, or in the other scope syntax (v1 .read, v2 .rs); see scopes_supported.",
-    "unauthorized_client": "The registration does not allow this grant type; have the server's operator add it.",
+    "unauthorized_client": "The registration does not allow this grant type; ask the server's operator.",
     "unsupported_grant_type": "The server does not offer this grant type at all.",
     "invalid_request": "The server misses or dislikes a parameter; its description may say which.",
     "access_denied": "The user or the server's policy said no. Ask again only if the user wants to.",
@@ -131,12 +140,10 @@ def _read(answer: JSON) -> tuple[str | None, str | None, str | None]:
             return None, next((text for name in names if (text := _text(document.get(name)))), None), None
 
 
-def _outcome(document: Mapping[str, object]) -> str | None:
-    match document:
-        case {"issue": [{"diagnostics": str(text)}, *_]} | {"issue": [{"details": {"text": str(text)}}, *_]}:
-            return _text(text)
-        case _:
-            return "an OperationOutcome without text"
+def _outcome(document: JSONObject) -> str | None:
+    first = as_object(next(iter(as_list(document.get("issue")) or ()), None)) or {}
+    details = as_object(first.get("details")) or {}
+    return _text(first.get("diagnostics")) or _text(details.get("text")) or "an OperationOutcome without text"
 
 
 def _text(value: object) -> str | None:

@@ -221,7 +221,7 @@ def _refuse_change(previous: Token, token: Token, response: Response) -> None:
             f"The refreshed token {changed} than the one it replaces.",
             endpoint=response.url,
             status=response.status,
-            advice="Do not merge the two. The new token is .token on this error: start a session, or drop it.",
+            advice="Do not merge the two. The new token is .token on this error: adopt it, or drop it.",
             token=token,
         )
 

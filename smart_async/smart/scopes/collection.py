@@ -126,7 +126,7 @@ class Scopes(Set[Scope]):
         merged = [merged_scope(group) for group in groups.values()]
         grants = Grants(merged)
         return type(self)(
-            scope for scope in merged if not (scope.permissions and grants.covers(scope, other_than=scope))
+            scope for scope in merged if not (scope.permissions and grants.covers(scope, from_broader=True))
         )
 
     def to_v2(self) -> Self:

@@ -7,66 +7,72 @@ least its pairs, an unconstrained grant answers every need. Levels never stand i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, combinations, islice
 
 from smart_async.smart.scopes.grammar import MASKS
 from smart_async.smart.scopes.scope import Scope
 
 __all__ = ("Grants",)
 
-Pair = tuple[str, str]
-Bucket = tuple[str | None, str | None, Pair | None]
-Entry = tuple[Scope, frozenset[Pair]]
+Pairs = frozenset[tuple[str, str]]
+Target = tuple[str | None, str | None]
+
+_MOST = 256
+"""
+Constraint sets looked at for one need and resource type.
+
+A hostile server can grant tens of thousands of scopes that differ only in constraints; comparing all with
+all would take minutes. Below 257 sets for one type, or 9 constraints in the need, nothing is left out.
+Beyond both, a grant may be overlooked, which errs on the safe side: the need then counts as not covered.
+"""
 
 
 class Grants:
-    """
-    An index of clinical scopes by level, resource and one of their constraints.
+    """An index of clinical scopes by level, resource and constraints; other scopes are passed over."""
 
-    A need then meets only the few grants that could matter: a server that grants ten thousand
-    constrained scopes does not get ten thousand comparisons for each question.
-    """
-
-    __slots__ = ("_entries", "_touched")
+    __slots__ = ("_letters", "_touched")
 
     def __init__(self, scopes: Iterable[Scope]) -> None:
-        self._entries: dict[Bucket, list[Entry]] = {}
-        self._touched: dict[tuple[str | None, str | None], int] = {}
+        self._letters: dict[Target, dict[Pairs, int]] = {}
+        self._touched: dict[Target, int] = {}
         for scope in scopes:
             if scope.permissions is not None:
-                self._add(scope)
+                self._add(scope, MASKS[scope.permissions])
 
-    def _add(self, scope: Scope) -> None:
+    def _add(self, scope: Scope, mask: int) -> None:
+        sets = self._letters.setdefault((scope.level, scope.resource), {})
         pairs = frozenset(scope.parameters)
-        bucket = (scope.level, scope.resource, min(pairs, default=None))
-        self._entries.setdefault(bucket, []).append((scope, pairs))
-        mask = MASKS[scope.permissions or ""]
+        sets[pairs] = sets.get(pairs, 0) | mask
         for key in ((scope.level, scope.resource), (scope.level, None)):
             self._touched[key] = self._touched.get(key, 0) | mask
 
-    def letters(self, need: Scope, *, other_than: Scope | None = None) -> int:
-        """Return the bits of the permissions granted for all that *need* reaches, leaving one scope out."""
-        pairs = frozenset(need.parameters)
-        targets = {need.resource, "*"}
-        granted = 0
-        for target in targets:
-            for pair in (None, *pairs):
-                for scope, constraints in self._entries.get((need.level, target, pair), ()):
-                    if scope is not other_than and constraints <= pairs:
-                        granted |= MASKS[scope.permissions or ""]
-        return granted
+    def covers(self, need: Scope, *, from_broader: bool = False) -> bool:
+        """
+        Tell whether every permission of a clinical *need* is granted.
 
-    def covers(self, need: Scope, *, other_than: Scope | None = None) -> bool:
-        """Tell whether every permission of a clinical *need* is granted."""
-        wanted = MASKS[need.permissions or ""]
-        return wanted & ~self.letters(need, other_than=other_than) == 0
+        Args:
+            need: A clinical scope.
+            from_broader: Ask only scopes of another resource or with other constraints than *need*.
+        """
+        pairs = frozenset(need.parameters)
+        granted = 0
+        for resource in {need.resource, "*"}:
+            sets = self._letters.get((need.level, resource), {})
+            for constraints in sets if len(sets) <= _MOST else _subsets(pairs):
+                same = from_broader and resource == need.resource and constraints == pairs
+                if not same and constraints <= pairs:
+                    granted |= sets.get(constraints, 0)
+        return MASKS[need.permissions or ""] & ~granted == 0
 
     def touches(self, need: Scope) -> bool:
         """Tell whether any permission of a clinical *need* is granted for some of what it reaches."""
-        if need.resource == "*":
-            granted = self._touched.get((need.level, None), 0)
-        else:
-            granted = self._touched.get((need.level, need.resource), 0) | self._touched.get(
-                (need.level, "*"), 0
-            )
-        return MASKS[need.permissions or ""] & granted != 0
+        resources = (None,) if need.resource == "*" else (need.resource, "*")
+        granted = [self._touched.get((need.level, resource), 0) for resource in resources]
+        return any(MASKS[need.permissions or ""] & mask for mask in granted)
+
+
+def _subsets(pairs: Pairs) -> Iterator[Pairs]:
+    yield pairs
+    smaller = chain.from_iterable(combinations(pairs, size) for size in range(len(pairs)))
+    yield from map(frozenset, islice(smaller, _MOST - 1))

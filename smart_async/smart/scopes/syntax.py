@@ -63,7 +63,7 @@ def with_word(scope: Scope, word: str, *, constraints: bool = True) -> Scope:
 
 
 def in_v1(scope: Scope) -> Scope:
-    """Return the narrowest scope of version 1 that permits what *scope* does; others come back as they are."""
+    """Return the narrowest scope of version 1 that permits what *scope* does; others come back unchanged."""
     mask = MASKS.get(scope.permissions or "", 0)
     word = "read" if mask & ~_READ == 0 else "write" if mask & ~_WRITE == 0 else "*"
     return with_word(scope, word, constraints=False)

@@ -1,0 +1,1 @@
+"""SMART on FHIR, one protocol subject in each module."""
