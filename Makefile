@@ -37,8 +37,7 @@ test: $(VENV)/.test ## run the tests and hold the coverage floors
 test-core: $(CORE_VENV)/.core ## run the core's tests with the four runtime packages alone
 	@$(CORE_VENV)/bin/python tests/core_alone.py $(ARGS)
 
-test-peers: $(VENV)/.test ## run the tests against servers that others wrote (needs node and npm)
-	@sh tests/peers/ensure.sh node npm
+test-peers: $(VENV)/.peers ## run the tests against servers that others wrote
 	@$(BIN)/python -m pytest -q -m peers $(or $(ARGS),tests/peers)
 
 test-versions: ## run the tests on each of Python 3.11, 3.12 and 3.13 that is installed
@@ -95,6 +94,10 @@ clean: ## remove everything that the targets made
 	@$*/bin/python $(PIP) --group test
 	@touch $@
 
+%/.peers: %/.test pyproject.toml
+	@$*/bin/python $(PIP) --group peers
+	@touch $@
+
 %/.check: %/.app pyproject.toml
 	@$*/bin/python $(PIP) --group check
 	@touch $@
@@ -103,4 +106,5 @@ clean: ## remove everything that the targets made
 	@$*/bin/python $(PIP) --editable . --group test
 	@touch $@
 
-.PRECIOUS: %/.pip %/.app
+# Kept although they are steps on the way to another.
+.PRECIOUS: %/.pip %/.app %/.test

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ HERE = Path(__file__).parent / "oidc_provider"
 ALGORITHMS = ("RS384", "ES384")
 REDIRECT_URI = "https://app.example.com/callback"
 LOGIN_STEPS = 10
+NODE = (20, 12)  # the oldest with crypto.hash, which oidc-provider calls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,54 +73,77 @@ def client_metadata(algorithm: str, key: Key) -> dict[str, Any]:
     }
 
 
+def find_node() -> str:
+    """Return the folder of a Node that is new enough: this environment's own, or one on the path."""
+    for folder in (str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)):
+        node = shutil.which("node", path=folder)
+        if node and shutil.which("npm", path=folder):
+            version = subprocess.run(
+                [node, "--version"], capture_output=True, text=True, timeout=30, check=False
+            )
+            if tuple(map(int, re.findall(r"\d+", version.stdout)[:2])) >= NODE:
+                return folder
+    pytest.fail(f"No Node {NODE[0]}.{NODE[1]} or newer with npm. Run: make test-peers", pytrace=False)
+
+
 @pytest.fixture(scope="session")
-def node_modules() -> Path:
-    """Return the folder of the installed npm packages; install them if they are missing or outdated."""
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            pytest.fail(f"{tool} is missing. Run: make test-peers", pytrace=False)
-    modules = HERE / "node_modules"
-    stamp = modules / ".installed"
+def node_path() -> str:
+    """Return a PATH that starts with Node, once the npm packages are installed."""
+    path = os.pathsep.join([find_node(), os.environ.get("PATH", "")])
+    stamp = HERE / "node_modules" / ".installed"
     if not stamp.exists() or stamp.stat().st_mtime < (HERE / "package.json").stat().st_mtime:
-        command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
-        done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=300, check=False)
+        npm = shutil.which("npm", path=path)
+        assert npm is not None
+        done = subprocess.run(
+            [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"],
+            cwd=HERE,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         assert done.returncode == 0, f"npm install failed:\n{done.stdout}{done.stderr}"
         stamp.touch()
-    return modules
+    return path
 
 
 @pytest.fixture(scope="session")
-def oidc_provider(node_modules: Path) -> Iterator[Peer]:
+def oidc_provider(node_path: str) -> Iterator[Peer]:
     """Run oidc-provider with one private_key_jwt client per algorithm until the session ends."""
     keys = {algorithm: new_key(algorithm) for algorithm in ALGORITHMS}
     clients = [client_metadata(algorithm, key) for algorithm, key in keys.items()]
-    with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(
-            ["node", "server.mjs"],
+    node = shutil.which("node", path=node_path)
+    assert node is not None
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            [node, "server.mjs"],
             cwd=HERE,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-        )
+        ) as server,
+    ):
         assert server.stdin is not None
         assert server.stdout is not None
         try:
             server.stdin.write(json.dumps({"clients": clients}) + "\n")
             server.stdin.flush()
             line = server.stdout.readline()
-            if not line:
-                server.wait(10)
-                log.seek(0)
-                pytest.fail(f"oidc-provider did not start:\n{log.read()}", pytrace=False)
-            yield Peer(keys=keys, **json.loads(line))
+            if line:
+                yield Peer(keys=keys, **json.loads(line))
         finally:
-            server.kill()
-            server.wait(10)
-            server.stdin.close()
-            server.stdout.close()
+            server.stdin.close()  # it ends with its standard input, also behind a launcher script
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
             log.seek(0)
-            print(log.read())
+            print(log.read())  # shown beside a failure
+        if not line:
+            pytest.fail("oidc-provider did not start", pytrace=False)
 
 
 @pytest.fixture(params=ALGORITHMS)

@@ -9,8 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
-// oidc-provider is written for the current Node; 18 and 20 lack two globals that it uses.
-globalThis.crypto ??= (await import('node:crypto')).webcrypto;
+// oidc-provider is written for Node 22; 20.12 suffices once it has this.
 URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : null);
 
 const { Provider, errors } = await import('oidc-provider');
