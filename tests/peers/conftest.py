@@ -22,6 +22,7 @@ from joserfc.jwk import ECKey, Key, RSAKey
 HERE = Path(__file__).parent / "oidc_provider"
 ALGORITHMS = ("RS384", "ES384")
 REDIRECT_URI = "https://app.example.com/callback"
+REGISTERED_SCOPE = "openid fhirUser launch/patient patient/*.rs offline_access system/*.rs system/Patient.rs"
 LOGIN_STEPS = 10
 NODE = (20, 12)  # the oldest with crypto.hash, which oidc-provider calls
 
@@ -69,6 +70,7 @@ def client_metadata(algorithm: str, key: Key) -> dict[str, Any]:
         "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
         "token_endpoint_auth_method": "private_key_jwt",
         "token_endpoint_auth_signing_alg": algorithm,
+        "scope": REGISTERED_SCOPE,
         "jwks": {"keys": [key.as_dict(private=False)]},
     }
 

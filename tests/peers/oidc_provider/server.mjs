@@ -19,6 +19,7 @@ const PATIENT = { resourceType: 'Patient', id: 'pat-1', name: [{ family: 'Exampl
 const SCOPES = [
   'openid', 'offline_access', 'fhirUser', 'launch/patient',
   'patient/*.rs', 'patient/Patient.rs', 'user/*.rs', 'system/*.rs', 'system/Patient.rs',
+  'system/Group.rs',
 ];
 const READS_PATIENTS = /^(patient|user|system)\/(\*|Patient)\.[cu]?r/;
 
@@ -87,8 +88,10 @@ provider.on('server_error', (ctx, error) => console.error(error));
 
 provider.use(async (ctx, next) => {
   await next();
-  // The launch context travels beside the access token.
-  if (ctx.oidc?.route === 'token' && ctx.status === 200 && ctx.body.scope?.split(' ').includes('launch/patient')) {
+  // The launch context travels beside the first access token; at a refresh this server leaves it out, as it may.
+  if (ctx.oidc?.route !== 'token' || ctx.status !== 200) return;
+  if (ctx.oidc.body.grant_type !== 'authorization_code') return;
+  if (ctx.body.scope.split(' ').includes('launch/patient')) {
     ctx.body = { ...ctx.body, patient: PATIENT.id, need_patient_banner: true };
   }
 });
