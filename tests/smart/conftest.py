@@ -1,0 +1,197 @@
+"""Flows driven by hand: a script performs each step, so nothing here needs a network, a loop or a clock."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+
+from smart_async import PrivateKeyJWT, SigningKey, SmartConfig
+from smart_async.flow import Flow, Instant, Now, Send, Sign, Step
+from smart_async.messages import Headers, Request, Response
+from smart_async.smart.state import ClientState
+
+T = TypeVar("T")
+FHIR_BASE = "https://ehr.example.com/r4"
+
+
+def make_response(
+    document: object,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    *,
+    body: bytes | None = None,
+) -> Response:
+    """An answer with *document* as JSON, or with *body* as it stands."""
+    return Response(
+        status=status,
+        headers=Headers({"Content-Type": "application/json", **(headers or {})}),
+        body=json.dumps(document).encode() if body is None else body,
+    )
+
+
+class CountingEntropy:
+    """Random bytes that differ at every call and are the same in every run."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, size: int) -> bytes:
+        self.calls += 1
+        return self.calls.to_bytes(size, "big")
+
+
+@dataclass
+class Script:
+    """
+    Performs the steps of a flow: `Now` from its own clock, `Sign` with the signer, `Send` from a list.
+
+    An exception among the answers is thrown into the flow at its `Send`. A request beyond the list fails
+    the test, and so does `finished()` while answers are left over.
+    """
+
+    wall: float = 1_750_000_000.0
+    monotonic: float = 1_000.0
+    answers: deque[Response | BaseException] = field(default_factory=deque)
+    steps: list[Step] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    def answer(self, *answers: Response | BaseException) -> Script:
+        """Append *answers* to the list."""
+        self.answers.extend(answers)
+        return self
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* pass on both clocks."""
+        self.wall += seconds
+        self.monotonic += seconds
+
+    def run(self, flow: Flow[T]) -> T:
+        """Perform *flow* to its end and return its result, or raise what it raises."""
+        outcome: Any = None
+        failure: BaseException | None = None
+        while True:
+            try:
+                step = flow.send(outcome) if failure is None else flow.throw(failure)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            outcome, failure = None, None
+            self.steps.append(step)
+            match step:
+                case Now():
+                    outcome = Instant(self.wall, self.monotonic)
+                case Sign(signer, signing_input):
+                    outcome = signer.sign(signing_input)  # type: ignore[union-attr]
+                case Send(request):
+                    outcome, failure = self._send(request)
+                case _:
+                    raise AssertionError(f"the flow asked for {step!r}")
+
+    def _send(self, request: Request) -> tuple[Response | None, BaseException | None]:
+        self.requests.append(request)
+        if not self.answers:
+            raise AssertionError(f"request number {len(self.requests)} was not expected: {request!r}")
+        answer = self.answers.popleft()
+        if isinstance(answer, BaseException):
+            return None, answer
+        url = answer.url or request.url
+        return Response(
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            url=url,
+            received_at=self.wall,
+            truncated=answer.truncated,
+        ), None
+
+    def finished(self) -> None:
+        """Check that every answer was asked for."""
+        assert list(self.answers) == []
+
+    @property
+    def kinds(self) -> list[type[Step]]:
+        """The kinds of the steps performed, in order."""
+        return [type(step) for step in self.steps]
+
+
+@pytest.fixture(scope="session")
+def signing_key() -> SigningKey:
+    """An ES384 key, made once."""
+    return SigningKey.generate("ES384", kid="key-1")
+
+
+@pytest.fixture
+def config(signing_key: SigningKey) -> SmartConfig:
+    """A registration that allows every flow."""
+    return SmartConfig(
+        fhir_base=FHIR_BASE,
+        client_id="growth-chart",
+        client_auth=PrivateKeyJWT(signing_key),
+        redirect_uri="https://app.example.com/callback",
+        scope="openid fhirUser launch/patient patient/*.rs offline_access",
+    )
+
+
+@pytest.fixture
+def state(config: SmartConfig) -> ClientState:
+    """The client of `config`, nothing discovered yet, with random bytes that can be foretold."""
+    return ClientState(config=config, entropy=CountingEntropy())
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    """A smart-configuration document without a fault, with every member of the specification."""
+    return {
+        "issuer": "https://sso.example.com",
+        "jwks_uri": "https://sso.example.com/oauth2/keys",
+        "authorization_endpoint": "https://sso.example.com/oauth2/authorize",
+        "token_endpoint": "https://sso.example.com/oauth2/token",
+        "registration_endpoint": "https://sso.example.com/oauth2/register",
+        "introspection_endpoint": "https://sso.example.com/oauth2/introspect",
+        "revocation_endpoint": "https://sso.example.com/oauth2/revoke",
+        "management_endpoint": "https://portal.example.com/my-apps",
+        "smart_app_state_endpoint": "https://state.example.com/fhir",
+        "grant_types_supported": ["authorization_code", "client_credentials"],
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
+        "scopes_supported": ["openid", "fhirUser", "launch", "launch/patient", "patient/*.rs"],
+        "capabilities": [
+            "launch-ehr",
+            "launch-standalone",
+            "authorize-post",
+            "client-public",
+            "client-confidential-symmetric",
+            "client-confidential-asymmetric",
+            "sso-openid-connect",
+            "context-ehr-patient",
+            "context-ehr-encounter",
+            "context-standalone-patient",
+            "permission-patient",
+            "permission-user",
+            "permission-offline",
+            "permission-v2",
+        ],
+        "associated_endpoints": [
+            {"url": "https://state.example.com/fhir", "capabilities": ["smart-app-state"]}
+        ],
+        "user_access_brand_bundle": "https://www.example.com/brands.json",
+        "user_access_brand_identifier": {"system": "urn:ietf:rfc:3986", "value": "https://example.com"},
+    }
+
+
+@pytest.fixture
+def script() -> Script:
+    """A script without answers; give it some with `script.answer(...)`."""
+    return Script()
+
+
+@pytest.fixture
+def json_response() -> Callable[..., Response]:
+    """Builds an answer: `json_response(document, status=200, headers=None, body=None)`."""
+    return make_response
