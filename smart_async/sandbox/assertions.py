@@ -22,6 +22,7 @@ from smart_async.limits import RSA_BITS_MAX, RSA_BITS_MIN, TOKEN_BYTES
 from smart_async.messages import JSONObject, strict_loads
 from smart_async.sandbox.client_keys import ClientKeys
 from smart_async.sandbox.clients import Registry, SandboxClient
+from smart_async.sandbox.shapes import PRIVATE_MEMBERS, is_integer, is_number, is_object
 from smart_async.sandbox.verdicts import Case, invalid_client
 
 __all__ = ("ALGORITHMS", "ASSERTION_TYPE", "AssertionJudge")
@@ -34,7 +35,6 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 _KEY_TYPES = {"RS384": "RSA", "ES384": "EC"}
 _MATERIAL = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _LIFETIME = 300
 
@@ -108,8 +108,8 @@ class AssertionJudge:
 
     def _check_times(self, claims: JSONObject) -> int:
         now = self._clock()
-        expires_at: Any = claims.get("exp")
-        if not _is_integer(expires_at):
+        expires_at = claims.get("exp")
+        if not is_integer(expires_at):
             raise invalid_client("AS-09", "the claim exp must be an integer of Unix seconds")
         if expires_at <= now:
             raise invalid_client("AS-09", f"the assertion expired {now - expires_at:.0f} s ago (claim exp)")
@@ -118,15 +118,15 @@ class AssertionJudge:
                 "AS-09",
                 f"the claim exp lies {expires_at - now:.0f} s ahead; at most {_LIFETIME} s are allowed",
             )
-        for name in ("iat", "nbf"):
-            value: Any = claims.get(name)
-            if name in claims and (not isinstance(value, int | float) or isinstance(value, bool)):
+        for name in {"iat", "nbf"} & claims.keys():
+            value = claims[name]
+            if not is_number(value):
                 raise invalid_client("RFC 7523 §3", f"the claim {name} must be a number")
-            if value is not None and value > now:
+            if value > now:
                 raise invalid_client(
                     "RFC 7523 §3", f"the claim {name} lies {value - now:.0f} s in the future"
                 )
-        return int(expires_at)
+        return expires_at
 
     def _check_replay(self, client_id: str, claims: JSONObject, expires_at: int) -> None:
         jti = claims.get("jti")
@@ -153,7 +153,7 @@ def _object(part: str, what: str) -> JSONObject:
         value = strict_loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (ValueError, ProtocolError):
         value = None
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise invalid_client("AS-11", f"the {what} of the assertion is not a JSON object")
     return value
 
@@ -194,7 +194,7 @@ def _check_signature(assertion: str, algorithm: str, jwk: JSONObject) -> None:
 
 
 def _check_material(jwk: JSONObject) -> None:
-    if _PRIVATE & jwk.keys():
+    if PRIVATE_MEMBERS & jwk.keys():
         raise invalid_client(
             "AS-14", "the published JWK Set holds private key material; replace that key at once"
         )
@@ -228,10 +228,6 @@ def _check_audience(claims: JSONObject, audiences: tuple[str, ...]) -> None:
         raise invalid_client("AS-08", f"the claim aud must be one text, '{audiences[0]}'")
     if audience not in audiences:
         raise invalid_client("AS-08", f"the claim aud is '{audience[:200]}'; it must be '{audiences[0]}'")
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_base64url(value: Any) -> bool:

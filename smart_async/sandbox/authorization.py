@@ -94,7 +94,7 @@ class Authorization:
         self._check_pkce(fields, case)
         requested = _requested(fields)
         context = self._context(fields, requested)
-        granted = grant_scopes(requested, client.scopes)
+        granted = _within(context, grant_scopes(requested, client.scopes))
         if "launch" not in fields and "online_access" in granted:
             case.remark("AL-23", "online_access belongs to EHR launches, and this is none; it is not granted")
             granted = tuple(scope for scope in granted if scope != "online_access")
@@ -223,6 +223,13 @@ def _requested(fields: dict[str, str]) -> tuple[str, ...]:
     if "scope" not in fields:
         raise invalid_scope("AL-08", "scope is missing or empty")
     return read_scope(fields["scope"])
+
+
+def _within(context: dict[str, Any], granted: tuple[str, ...]) -> tuple[str, ...]:
+    # Patient-level access needs a patient in context, and a launch may have none (CTX-01).
+    if "patient" in context:
+        return granted
+    return tuple(scope for scope in granted if not scope.startswith(("patient/", "launch/")))
 
 
 def _bits(state: str) -> float:

@@ -12,6 +12,7 @@ from smart_async.errors import ProtocolError
 from smart_async.limits import DOCUMENT_BYTES, JWKS_KEYS, METADATA_TTL_MAX
 from smart_async.messages import Headers, JSONObject, Response, parse_url, strict_loads
 from smart_async.sandbox.clients import SandboxClient
+from smart_async.sandbox.shapes import is_list, is_object
 from smart_async.sandbox.verdicts import invalid_client
 
 __all__ = ("ClientKeys", "Fetch", "fetch_jwks")
@@ -116,10 +117,10 @@ def _lifetime(headers: Headers) -> float:
     return min(float(match[1]), METADATA_TTL_MAX)
 
 
-def _keys_of(document: Any) -> list[JSONObject]:
-    keys: Any = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(keys, list) or len(keys) > JWKS_KEYS:
+def _keys_of(document: object) -> list[JSONObject]:
+    keys = document.get("keys") if is_object(document) else None
+    if not is_list(keys) or len(keys) > JWKS_KEYS:
         raise invalid_client(
             "AS-13", f"a JWK Set is an object with an array 'keys' of at most {JWKS_KEYS} keys"
         )
-    return [key for key in keys if isinstance(key, dict)]
+    return [key for key in keys if is_object(key)]

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from smart_async.errors import ConfigurationError
 from smart_async.messages import JSONObject, parse_url
 from smart_async.sandbox.scopes import read_scope
+from smart_async.sandbox.shapes import PRIVATE_MEMBERS, is_list, is_object
 from smart_async.sandbox.verdicts import RefusedError
 
 __all__ = ("ClientKind", "Registry", "SandboxClient")
@@ -21,7 +22,6 @@ _EVERYTHING = (
     "openid fhirUser launch launch/patient launch/encounter offline_access online_access "
     "patient/*.cruds user/*.cruds system/*.cruds"
 )
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +142,12 @@ def _check_credentials(jwks: JSONObject | None, jwks_uri: str | None, client_sec
 
 def _check_jwks(jwks: JSONObject) -> None:
     keys = jwks.get("keys")
-    if not isinstance(keys, list) or not keys:
+    if not is_list(keys) or not keys:
         raise _wrong("jwks", 'jwks must be an object {"keys": [...]} with at least one key.')
     for key in keys:
-        if not isinstance(key, dict) or not all(isinstance(key.get(name), str) for name in ("kty", "kid")):
+        if not is_object(key) or not all(isinstance(key.get(name), str) for name in ("kty", "kid")):
             raise _wrong("jwks", "Each key in jwks needs a kty and a kid (AS-13).")
-        if _PRIVATE & key.keys():
+        if PRIVATE_MEMBERS & key.keys():
             raise _wrong("jwks", "jwks holds private key material; register the public keys only (AS-14).")
 
 

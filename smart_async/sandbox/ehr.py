@@ -9,35 +9,19 @@ from urllib.parse import quote, urlencode
 
 from starlette.applications import Starlette
 
-from smart_async.errors import ConfigurationError, OAuthError
+from smart_async.errors import OAuthError
 from smart_async.limits import Timeouts
 from smart_async.messages import FORM, Headers, JSONObject, Request, Response, clean_text, form_body
-from smart_async.sandbox.app import build_app
-from smart_async.sandbox.assertions import AssertionJudge
-from smart_async.sandbox.authorization import Authorization
-from smart_async.sandbox.client_auth import ClientAuthenticator
-from smart_async.sandbox.client_keys import ClientKeys, Fetch, fetch_jwks
-from smart_async.sandbox.clients import Registry, SandboxClient
-from smart_async.sandbox.data import DEFAULT_USER, compartment, synthetic_resources
-from smart_async.sandbox.documents import (
-    NOTICE,
-    capability_statement,
-    openid_configuration,
-    smart_configuration,
-)
-from smart_async.sandbox.fhir import FHIR_JSON, FhirEndpoint
-from smart_async.sandbox.grants import GrantStore
-from smart_async.sandbox.id_tokens import IdTokenIssuer
-from smart_async.sandbox.replies import json_reply, page
+from smart_async.sandbox.charts import Charts
+from smart_async.sandbox.client_keys import Fetch, fetch_jwks
+from smart_async.sandbox.clients import SandboxClient
+from smart_async.sandbox.data import DEFAULT_USER, synthetic_resources
 from smart_async.sandbox.settings import Place, Settings
-from smart_async.sandbox.token_status import Introspection, Revocation
-from smart_async.sandbox.tokens import TokenEndpoint
 from smart_async.sandbox.transport import SandboxTransport
-from smart_async.sandbox.verdicts import Ledger, Received, Verdict
+from smart_async.sandbox.verdicts import Received, Verdict
+from smart_async.sandbox.wiring import assemble
 
 __all__ = ("Sandbox",)
-
-_CACHED = (("Cache-Control", "public, max-age=600"),)
 
 
 class Sandbox:
@@ -92,23 +76,17 @@ class Sandbox:
             repeat_context=repeat_context,
         )
         self.resources = synthetic_resources()
-        self._require(user)
-        self._registry = Registry()
-        self._ledger = Ledger()
-        self._grants = GrantStore(self._settings)
-        self._id_tokens = IdTokenIssuer(self._place, self._settings)
-        self._authenticator = ClientAuthenticator(
-            registry=self._registry,
-            judge=AssertionJudge(self._registry, ClientKeys(fetch, clock), clock),
-        )
-        self._authorization = Authorization(
-            registry=self._registry,
-            grants=self._grants,
+        self._charts = Charts(self.resources)
+        self._charts.require(user, field="user")
+        parts = assemble(
             place=self._place,
+            settings=self._settings,
+            resources=self.resources,
             user=user,
-            standalone=self._context(patient=patient, encounter=self._first_encounter(patient)),
+            standalone=self._charts.context(patient, self._charts.first_encounter(patient)),
+            fetch=fetch,
         )
-        self._app = self._build()
+        self._registry, self._ledger, self._grants, self._app = parts
 
     @property
     def app(self) -> Starlette:
@@ -215,7 +193,7 @@ class Sandbox:
         Raises:
             ConfigurationError: If patient or encounter are unknown or do not belong together.
         """
-        context = self._context(patient=patient, encounter=encounter, need_patient_banner=need_patient_banner)
+        context = self._charts.context(patient, encounter, need_patient_banner=need_patient_banner)
         return self._grants.new_launch({**context, **members})
 
     def launch_url(
@@ -282,83 +260,3 @@ class Sandbox:
                 method="POST", url=url, purpose="fhir", headers=headers, body=form_body(form.items())
             )
         return self.transport().send(request, Timeouts())
-
-    def _context(
-        self, *, patient: str | None, encounter: str | None, need_patient_banner: bool = True
-    ) -> dict[str, Any]:
-        context: dict[str, Any] = {}
-        if patient is not None:
-            self._require(f"Patient/{patient}")
-            context |= {"patient": patient, "need_patient_banner": need_patient_banner}
-        if encounter is not None:
-            if compartment(self._require(f"Encounter/{encounter}")) != patient:
-                raise ConfigurationError(
-                    f"The encounter {encounter!r} is not one of the patient {patient!r}.", field="encounter"
-                )
-            context["encounter"] = encounter
-        return context
-
-    def _require(self, reference: str) -> dict[str, Any]:
-        resource_type, _, identifier = reference.partition("/")
-        resource = self.resources.get(resource_type, {}).get(identifier)
-        if resource is None:
-            raise ConfigurationError(
-                f"The sandbox has no {reference!r}.",
-                field=resource_type.lower(),
-                advice=f"Its patients are {', '.join(self.resources['Patient'])}.",
-            )
-        return resource
-
-    def _first_encounter(self, patient: str) -> str | None:
-        encounters = self.resources["Encounter"].values()
-        return next((item["id"] for item in encounters if compartment(item) == patient), None)
-
-    def _build(self) -> Starlette:
-        place, fhir = (
-            self._place,
-            FhirEndpoint(resources=self.resources, grants=self._grants, place=self._place),
-        )
-        token = TokenEndpoint(
-            authenticator=self._authenticator,
-            grants=self._grants,
-            id_tokens=self._id_tokens,
-            place=place,
-            settings=self._settings,
-        )
-        introspection = Introspection(
-            authenticator=self._authenticator, grants=self._grants, id_tokens=self._id_tokens, place=place
-        )
-        revocation = Revocation(authenticator=self._authenticator, grants=self._grants, place=place)
-        return build_app(
-            documents={
-                "/": self._index,
-                "/fhir/.well-known/smart-configuration": lambda: json_reply(
-                    smart_configuration(place), headers=_CACHED
-                ),
-                "/.well-known/openid-configuration": lambda: json_reply(
-                    openid_configuration(place), headers=_CACHED
-                ),
-                "/oauth2/keys": lambda: json_reply(self._id_tokens.jwks, headers=_CACHED),
-                "/fhir/metadata": lambda: json_reply(capability_statement(place), media_type=FHIR_JSON),
-            },
-            endpoints={
-                "/oauth2/authorize": ("authorize", self._authorization),
-                "/oauth2/token": ("token", token),
-                "/oauth2/introspect": ("introspect", introspection),
-                "/oauth2/revoke": ("revoke", revocation),
-                "/fhir/{rest:path}": ("fhir", fhir),
-            },
-            ledger=self._ledger,
-            registry=self._registry,
-            place=place,
-            settings=self._settings,
-        )
-
-    def _index(self) -> Response:
-        lines = [
-            NOTICE,
-            f"FHIR base: {self.fhir_base}",
-            f"Discovery: {self.fhir_base}/.well-known/smart-configuration",
-            f"Patients: {', '.join(self.patients)}",
-        ]
-        return page("SMART sandbox EHR", lines)

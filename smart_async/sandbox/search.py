@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from smart_async.sandbox.data import Resource
@@ -66,7 +66,8 @@ def _names(resource: Resource, name: str) -> Iterator[str]:
 
 
 def _codings(value: Any) -> Iterator[Resource]:
-    for concept in value if isinstance(value, list) else [value or {}]:
+    concepts = cast("list[Resource]", value if isinstance(value, list) else [value or {}])
+    for concept in concepts:
         yield from concept.get("coding", ())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
@@ -22,7 +22,7 @@ _START_TIMEOUT = 10.0
 
 
 @contextmanager
-def serve(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[Sandbox]:
+def serve(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> Generator[Sandbox, None, None]:
     """
     Serve *sandbox* over plain http on a loopback address, in a thread, until the block ends.
 
@@ -75,7 +75,7 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _running(server: _Server, listener: socket.socket) -> Iterator[None]:
+def _running(server: _Server, listener: socket.socket) -> Generator[None, None, None]:
     thread = threading.Thread(target=server.run, args=([listener],), name="smart-async sandbox", daemon=True)
     thread.start()
     try:

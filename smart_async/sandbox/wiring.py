@@ -1,0 +1,125 @@
+"""The parts of the sandbox, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from starlette.applications import Starlette
+
+from smart_async.messages import Response
+from smart_async.sandbox.app import Document, Endpoint, build_app
+from smart_async.sandbox.assertions import AssertionJudge
+from smart_async.sandbox.authorization import Authorization
+from smart_async.sandbox.client_auth import ClientAuthenticator
+from smart_async.sandbox.client_keys import ClientKeys, Fetch
+from smart_async.sandbox.clients import Registry
+from smart_async.sandbox.data import Resource
+from smart_async.sandbox.documents import (
+    NOTICE,
+    capability_statement,
+    openid_configuration,
+    smart_configuration,
+)
+from smart_async.sandbox.fhir import FHIR_JSON, FhirEndpoint
+from smart_async.sandbox.grants import GrantStore
+from smart_async.sandbox.id_tokens import IdTokenIssuer
+from smart_async.sandbox.replies import json_reply, page
+from smart_async.sandbox.settings import Place, Settings
+from smart_async.sandbox.token_status import Introspection, Revocation
+from smart_async.sandbox.tokens import TokenEndpoint
+from smart_async.sandbox.verdicts import Ledger
+
+__all__ = ("Parts", "assemble")
+
+_CACHED = (("Cache-Control", "public, max-age=600"),)
+
+
+class Parts(NamedTuple):
+    """What `Sandbox` works with."""
+
+    registry: Registry
+    ledger: Ledger
+    grants: GrantStore
+    app: Starlette
+
+
+def assemble(
+    *,
+    place: Place,
+    settings: Settings,
+    resources: dict[str, dict[str, Resource]],
+    user: str,
+    standalone: dict[str, Any],
+    fetch: Fetch,
+) -> Parts:
+    """
+    Make all parts of a sandbox and the app around them.
+
+    Args:
+        place: Its URLs.
+        settings: Lifetimes, behaviour and clock.
+        resources: The data, by type and id.
+        user: The relative reference to the user who is always signed in.
+        standalone: The launch context of standalone launches.
+        fetch: Gets a client's JWK Set from its URL.
+    """
+    registry, ledger, grants = Registry(), Ledger(), GrantStore(settings)
+    id_tokens = IdTokenIssuer(place, settings)
+    judge = AssertionJudge(registry, ClientKeys(fetch, settings.clock), settings.clock)
+    authenticator = ClientAuthenticator(registry=registry, judge=judge)
+    endpoints: Mapping[str, tuple[str, Endpoint]] = {
+        "/oauth2/authorize": (
+            "authorize",
+            Authorization(registry=registry, grants=grants, place=place, user=user, standalone=standalone),
+        ),
+        "/oauth2/token": (
+            "token",
+            TokenEndpoint(
+                authenticator=authenticator,
+                grants=grants,
+                id_tokens=id_tokens,
+                place=place,
+                settings=settings,
+            ),
+        ),
+        "/oauth2/introspect": (
+            "introspect",
+            Introspection(authenticator=authenticator, grants=grants, id_tokens=id_tokens, place=place),
+        ),
+        "/oauth2/revoke": ("revoke", Revocation(authenticator=authenticator, grants=grants, place=place)),
+        "/fhir/{rest:path}": ("fhir", FhirEndpoint(resources=resources, grants=grants, place=place)),
+    }
+    app = build_app(
+        documents=_documents(place, id_tokens, resources),
+        endpoints=endpoints,
+        ledger=ledger,
+        registry=registry,
+        place=place,
+        settings=settings,
+    )
+    return Parts(registry, ledger, grants, app)
+
+
+def _documents(
+    place: Place, id_tokens: IdTokenIssuer, resources: dict[str, dict[str, Resource]]
+) -> dict[str, Document]:
+    return {
+        "/": lambda: _index(place, resources),
+        "/fhir/.well-known/smart-configuration": lambda: json_reply(
+            smart_configuration(place), headers=_CACHED
+        ),
+        "/.well-known/openid-configuration": lambda: json_reply(openid_configuration(place), headers=_CACHED),
+        "/oauth2/keys": lambda: json_reply(id_tokens.jwks, headers=_CACHED),
+        "/fhir/metadata": lambda: json_reply(capability_statement(place), media_type=FHIR_JSON),
+    }
+
+
+def _index(place: Place, resources: dict[str, dict[str, Resource]]) -> Response:
+    lines = [
+        NOTICE,
+        f"FHIR base: {place.fhir_base}",
+        f"Discovery: {place.fhir_base}/.well-known/smart-configuration",
+        f"Patients: {', '.join(resources['Patient'])}",
+    ]
+    return page("SMART sandbox EHR", lines)
