@@ -433,6 +433,7 @@ class TestSet:
         scopes = Scopes.parse("  openid fhirUser  openid launch ")
         assert [scope.text for scope in scopes] == ["openid", "fhirUser", "launch"]
         assert str(scopes) == "openid fhirUser launch"
+        assert str(Scopes.parse(f"openid {OPENID_URI}openid")) == "openid"
 
     @pytest.mark.rule("SC-03", "SC-16")
     def test_only_blanks_separate(self) -> None:
