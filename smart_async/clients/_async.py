@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self, TypeVar
 
-from smart_async.clients._drivers import AsyncPerformer, SystemClock, drive_async
-from smart_async.clients._parts import check_timeouts, new_state
+from smart_async.clients._drivers import AsyncPerformer, drive_async
+from smart_async.clients._parts import check_clock, check_timeouts, new_state
 from smart_async.flow import Flow
 from smart_async.interfaces import AsyncTransport, Clock
 from smart_async.limits import Limits, Timeouts
@@ -61,9 +61,10 @@ class AsyncSmartClient:
         entropy: Entropy | None = None,
     ) -> None:
         self._state = new_state(config, limits, entropy)
+        timeouts, clock = check_timeouts(timeouts), check_clock(clock)
         self._owned = not isinstance(transport, AsyncTransport)
         self._transport = open_async_transport(transport)
-        self._perform = AsyncPerformer(self._transport, check_timeouts(timeouts), clock or SystemClock())
+        self._perform = AsyncPerformer(self._transport, timeouts, clock)
 
     @property
     def config(self) -> SmartConfig:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from smart_async.clients._drivers import SystemClock
 from smart_async.errors import ConfigurationError
-from smart_async.interfaces import Signer
+from smart_async.interfaces import Clock, Signer
 from smart_async.limits import Limits, Timeouts
 from smart_async.smart.client_auth import PrivateKeyJWT
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.entropy import Entropy, system_entropy
 from smart_async.smart.state import ClientState
 
-__all__ = ("check_signer", "check_timeouts", "new_state")
+__all__ = ("check_clock", "check_limits", "check_signer", "check_timeouts", "new_state")
+
+T = TypeVar("T")
 
 _DAY = 86_400
 
@@ -25,13 +30,52 @@ def new_state(config: SmartConfig, limits: Limits | None, entropy: Entropy | Non
         entropy: The source of random bytes; None for the operating system.
 
     Raises:
-        ConfigurationError: If *config* is something else.
+        ConfigurationError: If one of them is something else.
     """
     if not isinstance(config, SmartConfig):
         raise ConfigurationError(
             f"A client is made from a SmartConfig, not from {type(config).__name__}.", field="config"
         )
-    return ClientState(config=config, limits=limits or Limits(), entropy=entropy or system_entropy)
+    if entropy is not None and not callable(entropy):
+        raise ConfigurationError("entropy must be a function that returns random bytes.", field="entropy")
+    return ClientState(config=config, limits=check_limits(limits), entropy=entropy or system_entropy)
+
+
+def check_limits(limits: Limits | None) -> Limits:
+    """
+    Return *limits*, or the defaults, with every value checked.
+
+    Args:
+        limits: What the caller gave.
+
+    Raises:
+        ConfigurationError: If *limits* is something else, or a value lets nothing through.
+    """
+    limits = _part(limits, Limits, "limits")
+    for name in Limits.__slots__:
+        value = getattr(limits, name)
+        if type(value) is not int or value < 1:
+            raise ConfigurationError(
+                f"limits.{name} must be a whole number above 0, not {value!r}.", field=f"limits.{name}"
+            )
+    return limits
+
+
+def check_clock(clock: Clock | None) -> Clock:
+    """
+    Return *clock*, or the machine's.
+
+    Args:
+        clock: What the caller gave.
+
+    Raises:
+        ConfigurationError: If it cannot tell both times.
+    """
+    if clock is not None and not isinstance(clock, Clock):
+        raise ConfigurationError(
+            f"{type(clock).__name__} is no clock: it has no wall() and monotonic().", field="clock"
+        )
+    return clock or SystemClock()
 
 
 def check_timeouts(timeouts: Timeouts | None) -> Timeouts:
@@ -42,9 +86,9 @@ def check_timeouts(timeouts: Timeouts | None) -> Timeouts:
         timeouts: What the caller gave.
 
     Raises:
-        ConfigurationError: If a value would wait for ever or not at all.
+        ConfigurationError: If *timeouts* is something else, or a value would wait for ever or not at all.
     """
-    timeouts = timeouts or Timeouts()
+    timeouts = _part(timeouts, Timeouts, "timeouts")
     for name in Timeouts.__slots__:
         value = getattr(timeouts, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _DAY:
@@ -53,6 +97,16 @@ def check_timeouts(timeouts: Timeouts | None) -> Timeouts:
                 field=f"timeouts.{name}",
             )
     return timeouts
+
+
+def _part(value: T | None, kind: type[T], name: str) -> T:
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise ConfigurationError(
+            f"{name} must be a {kind.__name__} object, not {type(value).__name__}.", field=name
+        )
+    return value
 
 
 def check_signer(config: SmartConfig) -> None:

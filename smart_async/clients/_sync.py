@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self, TypeVar
 
-from smart_async.clients._drivers import Performer, SystemClock, drive
-from smart_async.clients._parts import check_signer, check_timeouts, new_state
+from smart_async.clients._drivers import Performer, drive
+from smart_async.clients._parts import check_clock, check_signer, check_timeouts, new_state
 from smart_async.flow import Flow
 from smart_async.interfaces import Clock, Transport
 from smart_async.limits import Limits, Timeouts
@@ -62,9 +62,10 @@ class SmartClient:
     ) -> None:
         self._state = new_state(config, limits, entropy)
         check_signer(config)
+        timeouts, clock = check_timeouts(timeouts), check_clock(clock)
         self._owned = not isinstance(transport, Transport)
         self._transport = open_transport(transport)
-        self._perform = Performer(self._transport, check_timeouts(timeouts), clock or SystemClock())
+        self._perform = Performer(self._transport, timeouts, clock)
 
     @property
     def config(self) -> SmartConfig:

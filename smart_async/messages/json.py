@@ -64,15 +64,16 @@ def strict_loads(
         raise ProtocolError(f"The document has {len(body)} bytes; at most {max_bytes} are read.")
     _check_depth(body, max_depth)
     try:
-        text = body.decode("utf-8-sig")
+        value = _decode(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise ProtocolError("The document is not UTF-8.") from None
-    try:
-        value = _decode(text)
+        problem = "The document is not UTF-8."
     except (ValueError, RecursionError) as exc:
-        raise ProtocolError(f"The document is not JSON: {clean_text(str(exc), length=120)}.") from None
-    _check_contents(value, body, max_members)
-    return value
+        problem = f"The document is not JSON: {clean_text(str(exc), length=120)}."
+    else:
+        _check_contents(value, body, max_members)
+        return value
+    # Raised out here because both exceptions carry the whole body, and would hang on to this one.
+    raise ProtocolError(problem)
 
 
 def parse_object(
@@ -96,26 +97,30 @@ def parse_object(
     Raises:
         ProtocolError: Of the class *error*, if the body is not a JSON object.
     """
-    limits = limits or Limits()
     try:
-        if response.body.lstrip()[:1] == b"<":
-            raise ProtocolError("The server sent an HTML or XML page.")
-        value = strict_loads(
-            response.body,
-            max_bytes=limits.document_bytes,
-            max_members=limits.document_members,
-            max_depth=limits.json_depth,
-        )
-        document = as_object(value)
-        if document is None:
-            raise ProtocolError(f"The server sent a JSON {_kind(value)} where an object is expected.")
+        return _object_in(response, limits or Limits())
     except ProtocolError as exc:
-        raise error(
-            f"The {what} cannot be used: {exc.message}",
-            endpoint=response.url,
-            status=response.status,
-            advice="Check the URL: portals, aliases and proxies often answer in the place of the server.",
-        ) from None
+        problem = exc.message
+    raise error(
+        f"The {what} cannot be used: {problem}",
+        endpoint=response.url,
+        status=response.status,
+        advice="Check the URL: portals, aliases and proxies often answer in the place of the server.",
+    )
+
+
+def _object_in(response: Response, limits: Limits) -> JSONObject:
+    if response.body.lstrip()[:1] == b"<":
+        raise ProtocolError("The server sent an HTML or XML page.")
+    value = strict_loads(
+        response.body,
+        max_bytes=limits.document_bytes,
+        max_members=limits.document_members,
+        max_depth=limits.json_depth,
+    )
+    document = as_object(value)
+    if document is None:
+        raise ProtocolError(f"The server sent a JSON {_kind(value)} where an object is expected.")
     return document
 
 

@@ -252,7 +252,7 @@ def _redirect_uri(config: SmartConfig) -> str:
 
 
 def _scopes(config: SmartConfig, launch: EHRLaunch | None, scope: str | Scopes | None) -> str:
-    scopes = Scopes.parse(config.scope) if scope is None else Scopes.parse(str(scope))
+    scopes = Scopes(config.scope if scope is None else scope)
     if not scopes:
         raise ConfigurationError(
             "There is no scope to ask for.",

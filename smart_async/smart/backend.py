@@ -6,6 +6,7 @@ Spec: SMART App Launch 2.2, backend services; RFC 6749, section 4.4.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from smart_async.errors import ConfigurationError
@@ -44,30 +45,35 @@ def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) ->
         OAuthError: If the server refused.
         TokenResponseError: If the answer cannot be used.
     """
-    wanted = str(Scopes.parse(str(scope)))
+    wanted = Scopes(scope)
     if not wanted:
         raise ConfigurationError(
             "A backend token needs a scope.", field="scope", advice='Ask for example for "system/Patient.rs".'
         )
     metadata = yield from discover(state)
     response = yield from request_token(
-        state, metadata, (("grant_type", "client_credentials"), ("scope", wanted)), once=False
+        state, metadata, (("grant_type", "client_credentials"), ("scope", str(wanted))), once=False
     )
     token = parse_token_response(
         response,
         binding=Binding.of(state.config, metadata),
-        requested_scope=wanted,
+        requested_scope=str(wanted),
         limits=state.limits,
     )
-    return _without_refresh_token(token)
+    return replace(token, refresh_token=None, findings=(*token.findings, *_findings(wanted, token)))
 
 
-def _without_refresh_token(token: Token) -> Token:
-    if token.refresh_token is None:
-        return token
-    finding = Finding(
-        rule="BS-08",
-        severity="warning",
-        message="The server issued a refresh token with a backend token; it is ignored.",
-    )
-    return replace(token, refresh_token=None, findings=(*token.findings, finding))
+def _findings(wanted: Scopes, token: Token) -> Iterator[Finding]:
+    if any(scope.level in ("patient", "user") for scope in wanted):
+        yield Finding(
+            rule="BS-04",
+            severity="warning",
+            message="A backend token was asked for with patient/ or user/ scopes.",
+            advice="Ask for system/ scopes, unless you agreed with the server whose data is meant.",
+        )
+    if token.refresh_token is not None:
+        yield Finding(
+            rule="BS-08",
+            severity="warning",
+            message="The server issued a refresh token with a backend token; it is ignored.",
+        )

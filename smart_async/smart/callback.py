@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from smart_async.errors import CallbackError, OAuthError
 from smart_async.flow import Flow, now
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
-from smart_async.messages import clean_text
+from smart_async.messages import Secret, clean_text
 from smart_async.smart.authorization import PendingAuthorization
 from smart_async.smart.binding import Binding, check_binding, check_registration, recorded_endpoint
 from smart_async.smart.discovery import discover
@@ -196,7 +196,7 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
     config = state.config
     check_registration(pending.binding, config, what="pending login")
     instant = yield from now()
-    code = parse_callback(pending, callback, now=instant.wall)
+    code = Secret(parse_callback(pending, callback, now=instant.wall))
     metadata = yield from discover(state)
     check_binding(pending.binding, metadata, config, what="pending login")
     response = yield from request_token(
@@ -206,7 +206,7 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", pending.redirect_uri),
-            ("code_verifier", pending.code_verifier.reveal()),
+            ("code_verifier", pending.code_verifier),
         ),
         once=True,
         endpoint=recorded_endpoint(pending.binding, metadata),
@@ -216,4 +216,5 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
         binding=Binding.of(config, metadata),
         requested_scope=pending.scope,
         limits=state.limits,
+        sent=(code, pending.code_verifier),
     )

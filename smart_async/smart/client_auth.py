@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.interfaces import AsyncSigner, Signer
-from smart_async.messages import parse_url
+from smart_async.messages import clean_text, parse_url
 from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion
 
 if TYPE_CHECKING:
@@ -91,14 +91,15 @@ class PrivateKeyJWT:
 
     def __post_init__(self) -> None:
         """Check the combination now rather than at the first token request."""
-        if not isinstance(self.key, Signer | AsyncSigner):
+        # The class itself has all the methods of a signer, too.
+        if isinstance(self.key, type) or not isinstance(self.key, Signer | AsyncSigner):
             raise ConfigurationError(
                 f"PrivateKeyJWT needs a signing key, not {type(self.key).__name__}.",
                 field="client_auth",
                 advice="Make one with SigningKey.from_pem(pem_bytes), or pass any other Signer.",
             )
         if self.jku is not None:
-            parse_url(self.jku, field="jku", allow_query=True)
+            _ = parse_url(self.jku, field="jku", allow_query=True)
         if self.algorithm not in (None, self.key.algorithm):
             raise ConfigurationError(
                 f"The key signs with {self.key.algorithm}, not {self.algorithm}.",
@@ -143,7 +144,7 @@ def check_algorithm(algorithm: str, metadata: SmartMetadata) -> None:
     listed = metadata.token_endpoint_auth_signing_alg_values_supported
     if listed and algorithm not in listed:
         raise ConfigurationError(
-            f"The key signs with {algorithm}, and the server accepts only {', '.join(listed)}.",
+            f"The key signs with {algorithm}, and the server accepts only {clean_text(', '.join(listed))}.",
             field="client_auth",
             endpoint=metadata.token_endpoint,
             advice="Register and use a key of a kind that the server lists: RSA for RS384, P-384 for ES384.",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from smart_async.errors import OutcomeUnknownError, TransportError
 from smart_async.flow import Flow, send
 from smart_async.limits import Limits
-from smart_async.messages import FORM, Headers, Request, Response, form_body
+from smart_async.messages import FORM, Headers, Request, Response, Secret, form_body
 from smart_async.smart.client_auth import Authentication
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.state import ClientState
@@ -21,7 +21,7 @@ __all__ = ("request_token", "token_request")
 
 def token_request(
     endpoint: str,
-    fields: Iterable[tuple[str, str]],
+    fields: Iterable[tuple[str, str | Secret]],
     authentication: Authentication,
     *,
     fresh: bool,
@@ -32,7 +32,7 @@ def token_request(
 
     Args:
         endpoint: The token endpoint, byte for byte as discovered.
-        fields: The fields of the grant.
+        fields: The fields of the grant; what is secret in them stays a `Secret` until here.
         authentication: What authenticates the client.
         fresh: Whether it has to go out on a new connection: for a code or a refresh token, which may
             work only once, so that a stale connection cannot leave the outcome unknown.
@@ -43,7 +43,7 @@ def token_request(
         url=endpoint,
         purpose="token",
         headers=Headers((("Accept", "application/json"), ("Content-Type", FORM), *authentication.headers)),
-        body=form_body((*fields, *authentication.fields)),
+        body=form_body((*_revealed(fields), *authentication.fields)),
         max_bytes=(limits or Limits()).document_bytes,
         fresh=fresh,
     )
@@ -52,7 +52,7 @@ def token_request(
 def request_token(
     state: ClientState,
     metadata: SmartMetadata,
-    fields: Iterable[tuple[str, str]],
+    fields: Iterable[tuple[str, str | Secret]],
     *,
     once: bool,
     endpoint: str | None = None,
@@ -82,6 +82,11 @@ def request_token(
         if once and exc.sent is not False:
             raise _unknown(exc) from exc
         raise
+
+
+def _revealed(fields: Iterable[tuple[str, str | Secret]]) -> Iterable[tuple[str, str]]:
+    for name, value in fields:
+        yield name, value.reveal() if isinstance(value, Secret) else value
 
 
 def _unknown(error: TransportError) -> OutcomeUnknownError:

@@ -10,16 +10,17 @@ Spec: RFC 6749, section 5.2.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from smart_async.errors import OAuthError, ProtocolError
-from smart_async.limits import ERROR_BODY_BYTES
+from smart_async.limits import ERROR_BODY_BYTES, ERROR_TEXT
 from smart_async.messages import (
     JSON,
     JSONObject,
     Response,
+    Secret,
     as_list,
     as_object,
     clean_text,
@@ -31,8 +32,9 @@ __all__ = ("ADVICE", "correlation_id", "parse_oauth_error", "retry_after")
 
 ADVICE: Mapping[str, str] = {
     "invalid_client": (
-        "The server does not accept who we say we are. Check client_id, that the public key with this kid is "
-        "in the registered JWK Set (new keys can take hours to arrive), the assertion's aud, and the clock."
+        "The server does not believe that this is the client. Check client_id, that the public key with this "
+        "kid is in the registered JWK Set (new keys can take hours to arrive), the assertion's aud, and the "
+        "clock."
     ),
     "invalid_grant": (
         "The code, refresh token or verifier is expired, used, revoked or meant for another client. "
@@ -49,25 +51,32 @@ ADVICE: Mapping[str, str] = {
 """What the usual codes mean in practice."""
 
 _CODE = re.compile(r"[A-Za-z0-9_.\-:/]{1,64}")
-_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
+# Bounded, or a page of nothing but openings would take seconds.
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,1000})</title>", re.IGNORECASE)
+_BOM = b"\xef\xbb\xbf"
+_JWT = re.compile(r"eyJ[\w\-]{8,}(?:\.[\w\-]*)*", re.ASCII)
+_HIDDEN = "<hidden>"
 _CORRELATION = ("x-correlation-id", "x-request-id", "cerner-correlation-id", "request-id", "x-amzn-requestid")
 
 
-def parse_oauth_error(response: Response, what: str = "token request") -> OAuthError:
+def parse_oauth_error(
+    response: Response, what: str = "token request", *, sent: Iterable[Secret] = ()
+) -> OAuthError:
     """
     Make an error of an answer that says no.
 
     Args:
         response: The answer: an error status, or a 200 whose body holds `error`.
         what: What was refused, for the message.
+        sent: The secrets that were sent. Servers quote them ("Invalid refresh token: …"); here they are
+            struck out, as is everything that looks like a JWT.
 
     Returns:
         The error, to be raised. Its texts are cleaned; its `received` holds names, never values.
     """
     document = _document(response)
-    code, description, uri = _read(document)
-    if document is None:
-        description = _plain_text(response)
+    code, *texts = _read(document) if document is not None else (None, _plain_text(response), None)
+    description, uri = (_without(text, sent) for text in texts)
     said = code or (f"“{description}”" if description else "no reason")
     return OAuthError(
         f"The server refused the {what} with status {response.status}: {said}"
@@ -97,8 +106,8 @@ def retry_after(response: Response) -> float | None:
     if text.isascii() and text.isdigit() and len(text) < 10:
         return float(text)
     try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+        moment = parsedate_to_datetime(text[:64])
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -109,6 +118,14 @@ def correlation_id(response: Response) -> str | None:
     """Return the identifier that the server gave this exchange, for its support desk."""
     found = (response.headers.get(name) for name in _CORRELATION)
     return next((clean_text(value, length=128) for value in found if value), None)
+
+
+def _without(text: str | None, sent: Iterable[Secret]) -> str | None:
+    if text is None:
+        return None
+    for secret in sent:
+        text = text.replace(secret.reveal(), _HIDDEN)
+    return clean_text(_JWT.sub(_HIDDEN, text))
 
 
 def _document(response: Response) -> JSON | None:
@@ -147,15 +164,18 @@ def _outcome(document: JSONObject) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    return (clean_text(value) or None) if isinstance(value, str) else None
+    # Cut to its final length only once the secrets are out of it: half a secret would not be found.
+    return (clean_text(value, length=8 * ERROR_TEXT) or None) if isinstance(value, str) else None
 
 
 def _plain_text(response: Response) -> str | None:
-    body = response.body[:ERROR_BODY_BYTES]
-    if body.lstrip()[:1] == b"<":
+    body = response.body[:ERROR_BODY_BYTES].removeprefix(_BOM).lstrip()
+    if body[:1] == b"<":
         title = _TITLE.search(body)
         return _text(title[1].decode("utf-8", "replace")) if title else "a page of HTML"
-    return _text(body[:1024].decode("utf-8", "replace"))
+    if body[:1] in (b"{", b"["):
+        return "JSON that cannot be read"
+    return _text(body.decode("utf-8", "replace"))
 
 
 def _advice_for_status(status: int) -> str:

@@ -37,7 +37,7 @@ def narrowed_scope(token: Token, scope: str | Scopes | None) -> str | None:
     """
     if scope is None:
         return None
-    wanted = Scopes.parse(str(scope))
+    wanted = Scopes(scope)
     if not wanted:
         raise ConfigurationError("A refresh cannot ask for no scope at all.", field="scope")
     if not token.launch_scopes.covers(wanted):
@@ -72,6 +72,12 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
         ContextChangedError: If the answer is for another patient or carries more scope.
     """
     config = state.config
+    if not isinstance(token, Token):
+        raise ConfigurationError(
+            f"refresh takes a Token, not {type(token).__name__}.",
+            field="token",
+            advice="Read stored JSON with Token.from_json first.",
+        )
     check_registration(token.binding, config, what="token")
     if token.refresh_token is None:
         raise ConfigurationError(
@@ -81,14 +87,21 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
     narrowed = narrowed_scope(token, scope)
     metadata = yield from discover(state)
     check_binding(token.binding, metadata, config, what="token")
-    fields = [("grant_type", "refresh_token"), ("refresh_token", token.refresh_token.reveal())]
-    if narrowed is not None:
-        fields.append(("scope", narrowed))
-    response = yield from request_token(state, metadata, fields, once=True)
+    response = yield from request_token(
+        state,
+        metadata,
+        (
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token.refresh_token),
+            *([] if narrowed is None else [("scope", narrowed)]),
+        ),
+        once=True,
+    )
     return parse_token_response(
         response,
         binding=Binding.of(config, metadata),
         requested_scope=narrowed or str(token.launch_scopes),
         previous=token,
         limits=state.limits,
+        sent=(token.refresh_token,),
     )

@@ -7,6 +7,7 @@ Spec: SMART App Launch 2.2, app launch and backend services (access token respon
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from smart_async.errors import ConfigurationError, ContextChangedError, TokenResponseError
 from smart_async.limits import TOKEN_BYTES, Limits
@@ -25,13 +26,13 @@ from smart_async.smart.discovery import redirect_target
 from smart_async.smart.launch import parse_launch_context
 from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.scopes import Scopes
-from smart_async.smart.tokens import SECRET_MEMBERS, Token
+from smart_async.smart.tokens import SECRET_MEMBERS, Token, is_token
 
 __all__ = ("parse_token_response",)
 
-_TOKEN = re.compile(r"[!-~]+")
-_NUMBER = re.compile(r"\s*[+-]?\d{1,18}(?:\.\d{1,9})?\s*")
-_LONGEST = 2.0**53
+_NUMBER = re.compile(r"\s*[+-]?\d{1,64}(?:\.\d{1,64})?\s*", re.ASCII)
+_LONGEST = 100 * 365 * 86_400.0
+"""Seconds, a hundred years: servers send 10**30 for "never", which no calendar can hold."""
 
 
 def parse_token_response(
@@ -41,6 +42,7 @@ def parse_token_response(
     requested_scope: str,
     previous: Token | None = None,
     limits: Limits | None = None,
+    sent: Iterable[Secret] = (),
 ) -> Token:
     """
     Read the answer of a token endpoint.
@@ -51,6 +53,7 @@ def parse_token_response(
         requested_scope: The scopes asked for; they stand in where the answer names none.
         previous: The token that was refreshed; it lends what the answer omits.
         limits: The client's limits.
+        sent: The secrets in the request, to be struck out of what the server says about them.
 
     Returns:
         The token.
@@ -64,12 +67,15 @@ def parse_token_response(
     Spec: RFC 6749, sections 5.1 and 5.2.
     """
     if response.status >= 400:
-        raise parse_oauth_error(response)
+        raise parse_oauth_error(response, sent=sent)
     _refuse_status(response)
-    document = parse_object(response, TokenResponseError, "token response", limits=limits)
-    if document.get("error"):
-        raise parse_oauth_error(response)
-    token = _Reader(document, response, previous).token(binding, requested_scope)
+    # No frame below keeps a token in a plain variable: error reporters show the variables of every frame.
+    reader = _Reader(
+        parse_object(response, TokenResponseError, "token response", limits=limits), response, previous
+    )
+    if reader.document.get("error"):
+        raise parse_oauth_error(response, sent=sent)
+    token = reader.token(binding, requested_scope)
     if previous is not None:
         _refuse_change(previous, token, response)
     return token
@@ -97,7 +103,10 @@ class _Reader:
     """Reads one token response and notes what is odd."""
 
     def __init__(self, document: JSONObject, response: Response, previous: Token | None) -> None:
-        self.document = document
+        self.document = {
+            name: Secret(value) if name in SECRET_MEMBERS and isinstance(value, str) else value
+            for name, value in document.items()
+        }
         self.response = response
         self.previous = previous
         self.findings: list[Finding] = []
@@ -109,6 +118,12 @@ class _Reader:
             self.document, previous=self.previous.context if self.previous else None
         )
         scopes = self.scopes(requested_scope)
+        if context.patient is None and any(scope.level == "patient" for scope in scopes):
+            self.note(
+                "CTX-01",
+                "patient/ scopes were granted, and no patient was named.",
+                "Look for the patient in fhirUser, or ask for the scope launch/patient.",
+            )
         return Token(
             access_token=access_token,
             expires_at=self.expires_at(),
@@ -117,10 +132,7 @@ class _Reader:
             launch_scopes=self.previous.launch_scopes if self.previous else scopes,
             context=context,
             findings=(*self.findings, *findings),
-            raw={
-                name: Secret(value) if name in SECRET_MEMBERS and isinstance(value, str) else value
-                for name, value in self.document.items()
-            },
+            raw=self.document,
             binding=binding,
             issued_at=self.response.received_at,
         )
@@ -138,22 +150,21 @@ class _Reader:
         )
 
     def access_token(self) -> Secret:
-        value = self.document.get("access_token")
-        if value is None:
+        if self.document.get("access_token") is None:
             raise self.refuse(
                 "The token response holds no access_token.",
                 "Check that the token endpoint is one; its answer holds the members in .received.",
             )
-        return self._secret("access_token", value)
+        return self._secret("access_token")
 
-    def _secret(self, name: str, value: object) -> Secret:
-        # The value goes into a request header: anything but visible ASCII could smuggle in another one.
-        if not isinstance(value, str) or len(value) > TOKEN_BYTES or not _TOKEN.fullmatch(value):
+    def _secret(self, name: str) -> Secret:
+        if not is_token(self.document[name]):
             raise self.refuse(
-                f"The {name} is not a non-empty string of visible ASCII characters of at most {TOKEN_BYTES}.",
+                f"The {name} is not a non-empty string of at most {TOKEN_BYTES} visible ASCII characters.",
                 "Report this to the server's operator; such a token cannot be used.",
             )
-        return Secret(value)
+        secret: Secret = self.document[name]
+        return secret
 
     def check_token_type(self) -> None:
         value = self.document.get("token_type")
@@ -183,10 +194,9 @@ class _Reader:
         return self.response.received_at + max(0.0, min(float(value), _LONGEST))
 
     def refresh_token(self) -> Secret | None:
-        value = self.document.get("refresh_token")
-        if value is None or value == "":
+        if self.document.get("refresh_token") in (None, Secret("")):
             return self.previous.refresh_token if self.previous else None
-        return self._secret("refresh_token", value)
+        return self._secret("refresh_token")
 
     def scopes(self, requested_scope: str) -> Scopes:
         value = self.document.get("scope")
@@ -195,7 +205,8 @@ class _Reader:
             self.note("TK-13", "scope is a list; its items are joined.")
             value = " ".join(items)
         if value is None:
-            self.note("TK-13", "scope is missing; what was asked for is assumed.")
+            rule = "RF-08" if self.previous else "TK-13"
+            self.note(rule, "scope is missing; what was asked for is assumed.")
             value = requested_scope
         if not isinstance(value, str):
             raise self.refuse("scope is not a string.", "Report this to the server's operator.")
@@ -214,7 +225,7 @@ def _refuse_change(previous: Token, token: Token, response: Response) -> None:
     changed = None
     if previous.context.patient is not None and token.context.patient != previous.context.patient:
         changed = "is for another patient"
-    elif not previous.launch_scopes.covers(_clinical(token.scopes)):
+    elif not previous.launch_scopes.covers(_opening(token.scopes)):
         changed = "carries more scope"
     if changed:
         raise ContextChangedError(
@@ -226,6 +237,7 @@ def _refuse_change(previous: Token, token: Token, response: Response) -> None:
         )
 
 
-def _clinical(scopes: Scopes) -> Scopes:
-    # Only scopes that open data count: servers add and drop openid or offline_access as they please.
-    return Scopes(scope for scope in scopes if scope.level is not None)
+def _opening(scopes: Scopes) -> Scopes:
+    # Servers add and drop openid or offline_access as they please; those open no data. What is no scope of
+    # SMART may well do.
+    return Scopes(scope for scope in scopes if scope.kind in ("clinical", "other"))

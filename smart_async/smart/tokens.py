@@ -7,21 +7,41 @@ Spec: SMART App Launch 2.2, app launch (access token response); RFC 6749, sectio
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 from smart_async.errors import ConfigurationError, ProtocolError
-from smart_async.messages import Finding, JSONObject, Secret, strict_loads
+from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH, TOKEN_BYTES
+from smart_async.messages import JSON, Finding, JSONObject, Secret, Severity, as_object, strict_loads
 from smart_async.smart.binding import Binding
 from smart_async.smart.launch import LaunchContext, parse_launch_context
 from smart_async.smart.scopes import Scopes
 
-__all__ = ("SECRET_MEMBERS", "Token")
+__all__ = ("SECRET_MEMBERS", "Token", "is_token")
 
 SECRET_MEMBERS = ("access_token", "refresh_token", "id_token")
 """The members of a token response whose values are secret."""
 
 _VERSION = 1
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+def is_token(value: object) -> bool:
+    """
+    Return whether *value* is a `Secret` that can be sent as a token: visible ASCII, and not too much of it.
+
+    An access token goes into a request header: anything else could smuggle in another one.
+
+    Args:
+        value: A member of a token response.
+    """
+    return (
+        isinstance(value, Secret)
+        and len(value.reveal()) <= TOKEN_BYTES
+        and _VISIBLE.fullmatch(value.reveal()) is not None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,16 +126,14 @@ class Token:
         Raises:
             ConfigurationError: If it is something else, or of a version this release does not know.
         """
-        try:
-            members = strict_loads(text.encode() if isinstance(text, str) else text)
-            if (members["version"], members["type"]) != (_VERSION, "token"):
-                raise ValueError
-            return _from_members(members)
-        except (ProtocolError, ConfigurationError, ValueError, KeyError, TypeError, AttributeError):
+        token = _stored_token(text)
+        del text  # error reporters show the variables of every frame
+        if token is None:
             raise ConfigurationError(
                 "This is not a token that this version of smart-async stored.",
                 advice="Fetch a new token, or start a new login.",
-            ) from None
+            )
+        return token
 
 
 def _context_members(context: LaunchContext) -> JSONObject:
@@ -130,25 +148,76 @@ def _context_members(context: LaunchContext) -> JSONObject:
     }
 
 
+def _stored_token(text: str | bytes) -> Token | None:
+    try:
+        # What was stored is longer and deeper than the answer that it came from.
+        members = strict_loads(
+            text.encode() if isinstance(text, str) else text,
+            max_bytes=16 * DOCUMENT_BYTES,
+            max_members=4 * DOCUMENT_MEMBERS,
+            max_depth=2 * JSON_DEPTH,
+        )
+        if (members["version"], members["type"]) == (_VERSION, "token"):
+            return _from_members(members)
+    except (ProtocolError, ConfigurationError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
 def _from_members(members: JSONObject) -> Token:
-    response: JSONObject = dict(members["response"])
-    for name in SECRET_MEMBERS:
-        if isinstance(response.get(name), str):
-            response[name] = Secret(response[name])
+    response = {
+        name: Secret(value) if name in SECRET_MEMBERS and isinstance(value, str) else value
+        for name, value in _object(members["response"]).items()
+    }
     refresh_token = members["refresh_token"]
-    context, _ = parse_launch_context(members["context"])
     return Token(
-        access_token=response["access_token"],
-        expires_at=None if members["expires_at"] is None else float(members["expires_at"]),
-        refresh_token=None if refresh_token is None else Secret(refresh_token),
-        scopes=Scopes.parse(members["scope"]),
-        launch_scopes=Scopes.parse(members["launch_scope"]),
-        context=context,
-        findings=tuple(
-            Finding(rule=rule, severity=severity, message=message, advice=advice)
-            for rule, severity, message, advice in members["findings"]
-        ),
+        access_token=_token(response["access_token"]),
+        expires_at=None if members["expires_at"] is None else _seconds(members["expires_at"]),
+        refresh_token=None if refresh_token is None else _token(Secret(refresh_token)),
+        scopes=Scopes.parse(_text(members["scope"])),
+        launch_scopes=Scopes.parse(_text(members["launch_scope"])),
+        context=_context(_object(members["context"])),
+        findings=tuple(_finding(item) for item in members["findings"]),
         raw=response,
         binding=Binding.from_members(members),
-        issued_at=float(members["issued_at"]),
+        issued_at=_seconds(members["issued_at"]),
     )
+
+
+def _object(value: JSON) -> JSONObject:
+    found = as_object(value)
+    if found is None:
+        raise TypeError("an object is stored here")
+    return found
+
+
+def _text(value: JSON) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a string is stored here")
+    return value
+
+
+def _token(value: object) -> Secret:
+    if not (isinstance(value, Secret) and is_token(value)):
+        raise TypeError("a token is stored here")
+    return value
+
+
+def _seconds(value: JSON) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("a number is stored here")
+    return float(value)
+
+
+def _context(members: JSONObject) -> LaunchContext:
+    context, _ = parse_launch_context(members)
+    if _context_members(context) != members:
+        raise ValueError("to_json writes no such context")
+    return context
+
+
+def _finding(item: JSON) -> Finding:
+    rule, severity, message, advice = map(_text, item)
+    if severity not in get_args(Severity):
+        raise ValueError("a severity is stored here")
+    return Finding(rule=rule, severity=severity, message=message, advice=advice)  # type: ignore[arg-type]
