@@ -19,8 +19,8 @@ from smart_async.errors import ConfigurationError, TransportError
 from smart_async.limits import Timeouts
 from smart_async.messages import Request, Response
 from smart_async.transports._attempt import Attempt
-from smart_async.transports._deadline import DeadlineBackend, until
 from smart_async.transports._engine import ClientCertificate, Engine, Family, Options
+from smart_async.transports._network import CarefulBackend, DeadlineBackend, until
 
 __all__ = ("AsyncFamilyTransport", "FamilyTransport")
 
@@ -195,6 +195,7 @@ class _Loop:
         self.free = anyio.CapacityLimiter(size)
         self.pool: _Pool | None = None
         self._engine = engine
+        self._backend = CarefulBackend(engine.core)
 
     @asynccontextmanager
     async def use(self, *, fresh: bool) -> AsyncGenerator[Any]:
@@ -221,7 +222,8 @@ class _Loop:
         return self.pool
 
     def _new_pool(self, *, retired: bool) -> _Pool:
-        return _Pool(self._engine.pool("AsyncConnectionPool"), retired=retired)
+        inner = self._engine.pool("AsyncConnectionPool", network_backend=self._backend)
+        return _Pool(inner, retired=retired)
 
 
 class AsyncFamilyTransport(_Base):
