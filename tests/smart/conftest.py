@@ -6,13 +6,17 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import pytest
 
 from smart_async import PrivateKeyJWT, SigningKey, SmartConfig
 from smart_async.flow import Flow, Instant, Now, Send, Sign, Step
 from smart_async.messages import Headers, Request, Response
+from smart_async.smart.binding import Binding
+from smart_async.smart.metadata import SmartMetadata, parse_metadata
 from smart_async.smart.state import ClientState
 
 T = TypeVar("T")
@@ -195,3 +199,55 @@ def script() -> Script:
 def json_response() -> Callable[..., Response]:
     """Builds an answer: `json_response(document, status=200, headers=None, body=None)`."""
     return make_response
+
+
+@pytest.fixture
+def metadata(document: dict[str, Any]) -> SmartMetadata:
+    """The good document, parsed."""
+    return parse_metadata(document, fhir_base=FHIR_BASE, url=f"{FHIR_BASE}/.well-known/smart-configuration")
+
+
+@pytest.fixture
+def binding(config: SmartConfig, metadata: SmartMetadata) -> Binding:
+    """Where the tokens of these tests belong."""
+    return Binding.of(config, metadata)
+
+
+@pytest.fixture
+def token_document() -> dict[str, Any]:
+    """A token response without a fault, as a user-facing login gets it."""
+    return {
+        "access_token": "opaque-7Fq2-access",
+        "token_type": "Bearer",
+        "expires_in": 1800,
+        "scope": "openid fhirUser launch/patient patient/*.rs offline_access",
+        "refresh_token": "r-2c44-refresh",
+        "patient": "p-3307",
+        "encounter": "e-9921",
+        "need_patient_banner": False,
+        "intent": "vitals-trend",
+        "smart_style_url": "https://ehr.example.com/style/v14.json",
+        "tenant": "wb-north",
+        "fhirContext": [{"reference": "ServiceRequest/sr-71"}],
+        "__nightMode": True,
+    }
+
+
+@pytest.fixture
+def form_of() -> Callable[[Request], dict[str, str]]:
+    """Reads the form of a request, and fails where a field occurs twice."""
+
+    def read(request: Request) -> dict[str, str]:
+        assert request.body is not None
+        pairs = parse_qsl(request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def smart_vectors() -> dict[str, Any]:
+    """The published keys and assertions of the reference's appendix A."""
+    vectors: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "smart.json").read_text())
+    return vectors
