@@ -42,6 +42,7 @@ Passphrase: TypeAlias = str | bytes | Secret
 """What opens an encrypted key; text is encoded as UTF-8."""
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+_CONVERT = "Convert a copy with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out COPY."
 _PRIVATE_LABELS = (b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY")
 
 
@@ -234,14 +235,13 @@ def _decrypt(
     try:
         key = read(data, secret)
     except UnsupportedAlgorithm:
-        raise refuse_key(
-            "a key of an unknown type, or encrypted in a way that is not supported",
-            advice="Convert a copy with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out COPY.",
-        ) from None
-    except (ValueError, TypeError):
-        if encrypted:
-            raise _refuse_passphrase("The passphrase does not open this key, or the key is damaged") from None
-        raise refuse_key("a damaged key, or one of an unknown type") from None
+        raise refuse_key("a key of an unknown type, or on an unknown curve") from None
+    except (ValueError, TypeError) as exc:
+        if not encrypted:
+            raise refuse_key("a damaged key, or one of an unknown type") from None
+        if "unknown" in str(exc).lower():
+            raise refuse_key("a key encrypted with a cipher that is not supported", advice=_CONVERT) from None
+        raise _refuse_passphrase("The passphrase does not open this key, or the key is damaged") from None
     return LoadedKey(key=check_key(key))
 
 
