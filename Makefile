@@ -55,6 +55,7 @@ check: $(VENV)/.check ## lint, format, types (mypy and pyright, strict) and laye
 	@$(BIN)/ruff format --quiet --check || { echo "Run: make format"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pyright --pythonpath $(BIN)/python --project tests/architecture/pyrightconfig.json
 	@$(BIN)/lint-imports --no-logo 2>&1 || exit 1
 
 format: $(VENV)/.check ## put the code into its one format

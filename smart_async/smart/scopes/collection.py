@@ -45,7 +45,7 @@ class Scopes(Set[Scope]):
         self._grants: Grants | None = None
         for word in words:
             scope = word if isinstance(word, Scope) else Scope(word)
-            self._by_name.setdefault(scope.name, scope)
+            _ = self._by_name.setdefault(scope.name, scope)
 
     @classmethod
     def parse(cls, text: str) -> Self:
