@@ -115,7 +115,7 @@ class Sandbox:
 
     @property
     def requests(self) -> list[Received]:
-        """Every request that arrived, oldest first."""
+        """Every request that arrived, oldest first, credentials included."""
         return self._ledger.requests
 
     @property

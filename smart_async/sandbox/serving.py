@@ -104,8 +104,10 @@ def _config(sandbox: Sandbox) -> uvicorn.Config:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        if not 0 <= port <= 65535:
+            raise OSError("ports go from 0 to 65535")
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as exc:
+    except OSError as exc:
         raise ConfigurationError(
             f"The sandbox cannot listen on {host}, port {port}: {exc}.",
             field="port",

@@ -85,9 +85,7 @@ class TokenEndpoint:
     def _exchange(self, client: SandboxClient, fields: dict[str, str], case: Case) -> dict[str, Any]:
         if "code" not in fields:
             raise invalid_request("TK-02", "code is missing")
-        code = self.grants.code(fields["code"])
-        self._check_code(client, code)
-        assert code is not None  # noqa: S101 - _check_code refused None
+        code = self._live_code(client, fields["code"])
         _check_exchange(code, fields)
         for name in ("scope", "state", "aud"):
             if name in fields:
@@ -98,7 +96,8 @@ class TokenEndpoint:
             document["refresh_token"] = self.grants.new_refresh(code.grant)
         return document
 
-    def _check_code(self, client: SandboxClient, code: Code | None) -> None:
+    def _live_code(self, client: SandboxClient, text: str) -> Code:
+        code = self.grants.code(text)
         if code is None or code.grant.client_id != client.client_id:
             raise invalid_grant("RFC 6749 §4.1.3", "the code is unknown here or was issued to another client")
         if code.used:
@@ -108,13 +107,12 @@ class TokenEndpoint:
             )
         if self.settings.clock() >= code.expires_at:
             raise invalid_grant("RFC 6749 §4.1.2", f"the code expired after {self.settings.code_lifetime} s")
+        return code
 
     def _refresh(self, client: SandboxClient, fields: dict[str, str], case: Case) -> dict[str, Any]:
         if "refresh_token" not in fields:
             raise invalid_request("RF-01", "refresh_token is missing")
-        old = self.grants.refresh(fields["refresh_token"])
-        self._check_refresh(client, old)
-        assert old is not None  # noqa: S101 - _check_refresh refused None
+        old = self._live_refresh(client, fields["refresh_token"])
         scopes = _narrowed(old.grant, fields.get("scope"), case)
         document = self._issue(old.grant, scopes, context=self.settings.repeat_context)
         if self.settings.rotate_refresh_tokens:
@@ -122,7 +120,8 @@ class TokenEndpoint:
             document["refresh_token"] = self.grants.new_refresh(old.grant)
         return document
 
-    def _check_refresh(self, client: SandboxClient, token: RefreshToken | None) -> None:
+    def _live_refresh(self, client: SandboxClient, text: str) -> RefreshToken:
+        token = self.grants.refresh(text)
         if token is None:
             raise invalid_grant("RFC 6749 §5.2", "the refresh token is unknown here")
         if token.grant.client_id != client.client_id:
@@ -136,6 +135,7 @@ class TokenEndpoint:
             raise invalid_grant("RF-10", "the refresh token is revoked; the user has to sign in again")
         if self.settings.clock() >= token.expires_at:
             raise invalid_grant("RF-10", "the refresh token has expired; the user has to sign in again")
+        return token
 
     def _client_credentials(
         self, client: SandboxClient, fields: dict[str, str], case: Case

@@ -171,7 +171,7 @@ class Hand:
         location = self.ask(self.authorization(**changes)).headers["location"]
         return dict(parse_qsl(urlsplit(location).query))
 
-    def exchange(self, code: str, **changes: Any) -> Response:
+    def exchange(self, code: str, /, **changes: Any) -> Response:
         fields = {
             "grant_type": "authorization_code",
             "code": code,
@@ -184,7 +184,7 @@ class Hand:
         """Log in as the asymmetric client and return the token response."""
         return json.loads(self.exchange(self.callback(**changes)["code"]).body)
 
-    def refresh(self, refresh_token: str, **changes: Any) -> Response:
+    def refresh(self, refresh_token: str, /, **changes: Any) -> Response:
         fields = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return self.post(changed({**fields, **self.proof()}, changes))
 

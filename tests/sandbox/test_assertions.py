@@ -117,9 +117,7 @@ def test_der_signature(hand):
     parts = hand.assertion().split(".")
     der = base64.urlsafe_b64encode(b"\x30\x64" + bytes(100)).rstrip(b"=").decode()
     proof = hand.proof() | {"client_assertion": ".".join([*parts[:2], der])}
-    refused(
-        hand, hand.post({"grant_type": "client_credentials", "scope": "system/*.rs", **proof}), "AS-23"
-    )
+    refused(hand, hand.post({"grant_type": "client_credentials", "scope": "system/*.rs", **proof}), "AS-23")
 
 
 @pytest.mark.rule("AS-11")
@@ -131,9 +129,7 @@ def test_der_signature(hand):
 def test_malformed_assertions(hand, text):
     """What is no compact JWS of two JSON objects is refused as such."""
     proof = hand.proof() | {"client_assertion": text}
-    refused(
-        hand, hand.post({"grant_type": "client_credentials", "scope": "system/*.rs", **proof}), "AS-11"
-    )
+    refused(hand, hand.post({"grant_type": "client_credentials", "scope": "system/*.rs", **proof}), "AS-11")
 
 
 @pytest.mark.rule("AS-11")
@@ -141,17 +137,13 @@ def test_malformed_assertions(hand, text):
 def test_half_an_assertion(hand, missing):
     """client_assertion and its type come together."""
     proof = {name: value for name, value in hand.proof().items() if name != missing}
-    refused(
-        hand, hand.post({"grant_type": "client_credentials", "scope": "system/*.rs", **proof}), "AS-11"
-    )
+    refused(hand, hand.post({"grant_type": "client_credentials", "scope": "system/*.rs", **proof}), "AS-11")
 
 
 @pytest.mark.rule("AS-18")
 def test_two_keys_of_one_kid(hand):
     """Two keys of the same type with the same kid leave it open which one signed, so neither counts."""
-    hand.sandbox.register_client(
-        client_id="asymmetric", jwks={"keys": [hand.ec_key.jwk, hand.ec_key.jwk]}
-    )
+    hand.sandbox.register_client(client_id="asymmetric", jwks={"keys": [hand.ec_key.jwk, hand.ec_key.jwk]})
     refused(hand, hand.backend(), "AS-18")
 
 
