@@ -1,0 +1,176 @@
+"""What only the async transports can get wrong: cancellation, loops, blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import threading
+
+import anyio
+import pytest
+
+from smart_async.errors import TransportError
+from smart_async.limits import Timeouts
+from smart_async.messages import Request
+from smart_async.transports import AsyncHttpx2Transport, AsyncHttpxTransport
+
+pytestmark = pytest.mark.anyio
+
+KINDS = pytest.mark.parametrize("kind", [AsyncHttpxTransport, AsyncHttpx2Transport])
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    return request.param
+
+
+def request_to(server, **fields):
+    return Request(method="GET", url=f"{server.url}/r4", purpose="discovery", **fields)
+
+
+@KINDS
+async def test_service_after_many_cancellations(kind, servers):
+    """After thousands of cancellations at random moments the next 12 requests are all served."""
+    server = servers.honest(b"x" * 2000)
+    dice = random.Random(7)
+    async with kind(max_connections=4) as transport:
+        await transport.async_send(request_to(server), Timeouts())
+
+        async def churn():
+            for turn in range(40):
+                with anyio.move_on_after(dice.random() * 0.004):
+                    await transport.async_send(request_to(server, fresh=turn % 5 == 0), Timeouts())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(churn)
+
+        served = []
+
+        async def ask():
+            served.append((await transport.async_send(request_to(server), Timeouts(pool=20))).status)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(ask)
+        assert served == [200] * 12
+        (loop,) = transport._loops.values()
+        assert loop.free.borrowed_tokens == 0
+        assert loop.pool.users == 0
+
+
+@KINDS
+async def test_cancellation_in_mid_request(kind, servers):
+    """A request that is cancelled while the server thinks lets go of its connection at once."""
+    arrived, hung_up = threading.Event(), threading.Event()
+
+    def behave(connection):
+        connection.read_request()
+        arrived.set()
+        while connection.sock.recv(100):
+            pass
+        hung_up.set()
+
+    server = servers.start(behave)
+    async with kind(max_connections=1) as transport:
+        async with anyio.create_task_group() as group:
+            group.start_soon(transport.async_send, request_to(server), Timeouts())
+            assert await anyio.to_thread.run_sync(arrived.wait, 10)
+            group.cancel_scope.cancel()
+        assert await anyio.to_thread.run_sync(hung_up.wait, 10)
+        honest = servers.honest()
+        assert (await transport.async_send(request_to(honest), Timeouts())).status == 200
+
+
+@KINDS
+async def test_a_cancelled_request_does_not_disturb_its_neighbour(kind, servers):
+    """A pool with a cancelled request is kept until the other requests in it are over."""
+    go, both = threading.Event(), threading.Barrier(3)
+
+    def behave(connection):
+        request = connection.read_request()
+        both.wait(10)
+        go.wait(10)
+        if b"neighbour" in request:
+            connection.reply(b"undisturbed")
+
+    server = servers.start(behave)
+    answers = []
+    async with kind() as transport:
+
+        async def neighbour():
+            request = Request(method="GET", url=f"{server.url}/neighbour", purpose="token")
+            answers.append((await transport.async_send(request, Timeouts())).body)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(neighbour)
+            async with anyio.create_task_group() as doomed:
+                doomed.start_soon(transport.async_send, request_to(server), Timeouts())
+                await anyio.to_thread.run_sync(both.wait, 10)
+                doomed.cancel_scope.cancel()
+            go.set()
+    assert answers == [b"undisturbed"]
+
+
+@KINDS
+async def test_no_generator_is_left_behind(kind, servers):
+    """A body that is not read to its end leaves nothing for the garbage collector to complain about."""
+    server = servers.honest(b"x" * 1_000_000)
+    async with kind() as transport:
+        with pytest.raises(TransportError):
+            await transport.async_send(request_to(server), Timeouts())
+        gc.collect()
+        await anyio.lowlevel.checkpoint()
+
+
+@KINDS
+async def test_errors_come_alone(kind, servers):
+    """No exception group comes out, even where several addresses were tried."""
+    server = servers.honest()
+    server.close()
+    url = f"http://localhost:{server.port}/"
+    async with kind() as transport:
+        with pytest.raises(TransportError) as caught:
+            await transport.async_send(Request(method="GET", url=url, purpose="token"), Timeouts())
+    assert caught.value.sent is False
+    assert caught.value.__context__ is None
+
+
+@KINDS
+async def test_closing_twice_and_unused(kind):
+    """A transport that was never used can be closed, twice."""
+    transport = kind()
+    await transport.aclose()
+    await transport.aclose()
+
+
+@pytest.mark.parametrize("kind", [AsyncHttpxTransport, AsyncHttpx2Transport])
+def test_one_loop_after_another(kind, servers, anyio_backend):
+    """One transport serves several event loops in turn, each over connections of its own."""
+    server = servers.honest()
+    transport = kind()
+
+    async def use():
+        request = request_to(server, fresh=True)
+        return (await transport.async_send(request, Timeouts())).status
+
+    assert [anyio.run(use, backend=anyio_backend) for _ in range(3)] == [200] * 3
+    assert server.connections == 3
+    if anyio_backend == "asyncio":
+        assert len([loop for loop in transport._loops if not loop.is_closed()]) == 0
+        assert len(transport._loops) <= 1
+
+
+@KINDS
+async def test_the_loop_is_not_blocked(kind, servers, anyio_backend, authority, ca_file):
+    """Loading the library and reading certificates happens off the event loop."""
+    if anyio_backend == "trio":
+        pytest.skip("blockbuster watches asyncio")
+    import blockbuster
+
+    server = servers.honest(cert=authority.issue_cert("127.0.0.1"))
+    with blockbuster.blockbuster_ctx("smart_async"):
+        async with kind(ca_file=ca_file) as transport:
+            assert (await transport.async_send(request_to(server), Timeouts())).status == 200
+    assert asyncio.get_running_loop().is_running()
