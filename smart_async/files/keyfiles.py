@@ -146,19 +146,26 @@ def _create(target: Path, data: bytes) -> None:
 def _read(path: str, findings: list[Finding]) -> bytes:
     try:
         descriptor = os.open(path, _READ)
+        try:
+            data = _judge_and_read(path, descriptor, findings)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as exc:
-        raise _unusable(path, "be opened", exc) from None
-    with os.fdopen(descriptor, "rb", closefd=True) as file:
-        found = os.fstat(descriptor)
-        _check_kind(path, found)
-        if _POSIX:
-            _check_access(path, descriptor, found, findings)
-        data = file.read(KEY_FILE_BYTES + 1)
+        raise _unusable(path, "be read", exc) from None
     if len(data) > KEY_FILE_BYTES:
         raise _refuse(path, f"has more than {KEY_FILE_BYTES} bytes, far more than any key")
     if not data.strip():
         raise _refuse(path, "is empty")
     return data
+
+
+def _judge_and_read(path: str, descriptor: int, findings: list[Finding]) -> bytes:
+    found = os.fstat(descriptor)
+    _check_kind(path, found)
+    if _POSIX:
+        _check_access(path, descriptor, found, findings)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(KEY_FILE_BYTES + 1)
 
 
 def _check_kind(path: str, found: os.stat_result) -> None:
