@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urljoin
@@ -25,6 +26,7 @@ _URL = re.compile(
     r"(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?",
     re.DOTALL,
 )
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?P<colon>:(?P<port>.*))?", re.DOTALL)
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?")
 _PORTS = {"https": 443, "http": 80}
@@ -140,7 +142,11 @@ def resolve_url(base: str, reference: str, *, field: str, allow_insecure_loopbac
     >>> resolve_url("https://gw.example.net/t7/fhir", "auth/token", field="token_endpoint").text
     'https://gw.example.net/t7/auth/token'
     """
-    text = reference if "://" in reference.partition("?")[0] else urljoin(base, reference)
+    text = reference
+    # urljoin drops tabs, line ends and a scheme without a host ("https:x"); parse_url refuses them instead.
+    if not _SCHEME.match(reference) and not _ILLEGAL.search(reference):
+        with suppress(ValueError):  # brackets that are no IPv6 address
+            text = urljoin(base, reference)
     return parse_url(text, field=field, allow_insecure_loopback=allow_insecure_loopback, allow_query=True)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from smart_async.errors import ConfigurationError, DiscoveryError, LaunchRejectedError, ProtocolError
 from smart_async.flow import Flow, now
 from smart_async.limits import PENDING_TTL
-from smart_async.messages import Secret, same_base, strict_loads
+from smart_async.messages import Secret, parse_url, same_base, strict_loads
 from smart_async.smart.binding import Binding
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
@@ -109,18 +109,20 @@ class PendingAuthorization:
     @property
     def url(self) -> str:
         """Where to send the browser. A query that the endpoint already has is kept."""
-        # Some endpoints already carry an aud of their own; no parameter may be sent twice.
-        taken = _query_names(self.authorization_endpoint)
-        query = "&".join(
-            f"{name}={quote(value, safe='')}" for name, value in self.parameters if name not in taken
-        )
-        separator = "&" if "?" in self.authorization_endpoint else "?"
-        return f"{self.authorization_endpoint}{separator}{query}"
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in self.form.fields)
+        endpoint = self.authorization_endpoint
+        separator = "" if endpoint.endswith(("?", "&")) else "&" if "?" in endpoint else "?"
+        return f"{endpoint}{separator}{query}"
 
     @property
     def form(self) -> AuthorizationForm:
         """The same request as a form to be posted by the browser."""
-        return AuthorizationForm(action=self.authorization_endpoint, fields=self.parameters)
+        # Some endpoints already carry an aud of their own; no parameter may be sent twice.
+        taken = _query_names(self.authorization_endpoint)
+        return AuthorizationForm(
+            action=self.authorization_endpoint,
+            fields=tuple((name, value) for name, value in self.parameters if name not in taken),
+        )
 
     def to_json(self) -> str:
         """Return everything as JSON, in plain text: store it where you would store a password."""
@@ -149,17 +151,27 @@ class PendingAuthorization:
             members = strict_loads(text.encode() if isinstance(text, str) else text)
             if (members["version"], members["type"]) != (_VERSION, "pending_authorization"):
                 raise ValueError
-            return cls(
+            pending = cls(
                 **{name: _checked(members, name, kinds) for name, kinds in _PLAIN.items()},
                 code_verifier=Secret(members["code_verifier"]),
                 nonce=None if members["nonce"] is None else Secret(members["nonce"]),
                 binding=Binding.from_members(members),
             )
-        except (ProtocolError, ValueError, KeyError, TypeError):
+            pending._check()
+        except (ConfigurationError, ProtocolError, ValueError, KeyError, TypeError):
             raise ConfigurationError(
                 "This is not a pending authorization that this version of smart-async stored.",
                 advice="Start the login again.",
             ) from None
+        return pending
+
+    def _check(self) -> None:
+        # The browser is sent to one of these, and the verifier to another.
+        for url in (self.authorization_endpoint, self.binding.token_endpoint):
+            parse_url(url, field="endpoint", allow_query=True, allow_insecure_loopback=True)
+        if not self.state:
+            raise ValueError
+        code_challenge(self.code_verifier)  # raises for what is no verifier
 
 
 _PLAIN: Mapping[str, tuple[type, ...]] = {

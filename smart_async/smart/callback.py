@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from smart_async.errors import CallbackError, OAuthError
+from smart_async.errors import CallbackError, ConfigurationError, OAuthError
 from smart_async.flow import Flow, now
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
 from smart_async.messages import Secret, clean_text
@@ -24,6 +24,7 @@ from smart_async.smart.binding import Binding, check_binding, check_registration
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
 from smart_async.smart.oauth_errors import ADVICE
+from smart_async.smart.sign_in import with_identity
 from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response
 from smart_async.smart.tokens import Token
@@ -31,7 +32,7 @@ from smart_async.smart.tokens import Token
 __all__ = ("Callback", "exchange_code", "parse_callback")
 
 Callback: TypeAlias = str | Mapping[str, Any]
-"""The full callback URL, or its parameters: values are strings, or lists of strings."""
+"""The full callback URL, or its parameters: each value a string, a list of strings, or None where absent."""
 
 _ONCE = ("state", "code", "iss", "error", "error_description", "error_uri", "response")
 _TOKENS = ("access_token", "id_token", "token", "refresh_token")
@@ -55,6 +56,7 @@ def parse_callback(pending: PendingAuthorization, callback: Callback, *, now: fl
         CallbackError: If the callback does not belong to *pending*, came too late, is ambiguous, or
             carries tokens. The message never quotes it.
         OAuthError: If the server refused, with its `error`, `error_description` and `error_uri`.
+        ConfigurationError: If *callback* is neither text nor a mapping.
 
     Spec: SMART App Launch 2.2, app launch (state); RFC 6749, section 4.1.2; RFC 9207, section 2.4.
     """
@@ -64,6 +66,8 @@ def parse_callback(pending: PendingAuthorization, callback: Callback, *, now: fl
     code, error = values.get("code"), values.get("error")
     if code is not None and error is not None:
         raise _refused(pending, "The callback holds both a code and an error.")
+    if error == "":
+        raise _refused(pending, "The callback holds an empty error.")
     if error is not None:
         raise _oauth_error(pending, error, values.get("error_description"), values.get("error_uri"))
     if not code or not _VISIBLE.fullmatch(code):
@@ -96,12 +100,20 @@ def _pairs(pending: PendingAuthorization, callback: Callback) -> Iterable[tuple[
     for method in ("multi_items", "lists"):
         if hasattr(callback, method):
             return _flat(pending, getattr(callback, method)())
+    if not hasattr(callback, "items"):
+        raise ConfigurationError(
+            f"A callback is its full URL as a string or a mapping of its parameters, not a "
+            f"{type(callback).__name__}.",
+            field="callback",
+        )
     return _flat(pending, callback.items())
 
 
 def _flat(pending: PendingAuthorization, items: Iterable[tuple[Any, Any]]) -> Iterable[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for name, value in items:
+        if value is None:  # frameworks that declare each parameter say so of an absent one
+            continue
         for one in cast("list[Any]", value) if isinstance(value, list | tuple) else [value]:
             if not isinstance(name, str) or not isinstance(one, str):
                 raise _refused(pending, "The callback's parameters are not strings.")
@@ -122,7 +134,8 @@ def _url_pairs(pending: PendingAuthorization, url: str) -> list[tuple[str, str]]
     if "token=" in parts.fragment:
         raise _refused(pending, "The callback holds a token; only a code may travel through the browser.")
     # Scheme and host are not compared: behind a proxy the app sees other ones than the browser.
-    if parts.path != urlsplit(pending.redirect_uri).path:
+    # A browser writes "/" where the registered URI has no path at all.
+    if (parts.path or "/") != (urlsplit(pending.redirect_uri).path or "/"):
         raise _refused(
             pending,
             "The callback came to another path than the redirect_uri of this login.",
@@ -192,6 +205,7 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
         EndpointChangedError: If discovery now names another server; nothing was sent.
         OAuthError: If the user or the server refused.
         TokenResponseError: If the answer cannot be used.
+        IdTokenError: If the ID token cannot be trusted.
     """
     config = state.config
     check_registration(pending.binding, config, what="pending login")
@@ -211,10 +225,12 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
         once=True,
         endpoint=recorded_endpoint(pending.binding, metadata),
     )
-    return parse_token_response(
+    token = parse_token_response(
         response,
         binding=Binding.of(config, metadata),
         requested_scope=pending.scope,
         limits=state.limits,
         sent=(code, pending.code_verifier),
     )
+    openid = "openid" in pending.scope.split(" ")
+    return (yield from with_identity(state, metadata, token, nonce=pending.nonce, openid=openid))

@@ -71,14 +71,16 @@ def _missing(document: Mapping[str, object], capabilities: frozenset[str]) -> li
     if capabilities & {"launch-ehr", "launch-standalone"} and not document.get("authorization_endpoint"):
         findings.append(_error("DI-07", "authorization_endpoint is missing although launches are supported."))
     findings.extend(
-        _error("DI-08", f"{name} is required and missing.") for name in _REQUIRED if name not in document
+        _error("DI-08", f"{name} is required and missing.")
+        for name in _REQUIRED
+        if document.get(name) in (None, "")
     )
     return findings
 
 
 def _pkce(document: Mapping[str, object]) -> list[Finding]:
     methods = _strings(document, "code_challenge_methods_supported")
-    if "code_challenge_methods_supported" not in document:
+    if document.get("code_challenge_methods_supported") in (None, ""):
         return []
     findings: list[Finding] = []
     if "S256" not in methods:

@@ -14,15 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from smart_async.errors import LaunchRejectedError
+from smart_async.errors import ConfigurationError, LaunchRejectedError
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
-from smart_async.messages import JSON, Finding, JSONObject, as_list, as_object, clean_text
+from smart_async.messages import JSON, Finding, JSONObject, as_list, as_object, clean_text, parse_url
 
 __all__ = ("EHRLaunch", "FhirContextItem", "LaunchContext", "parse_launch_context")
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_TYPED_ID = re.compile(r"(?:Patient|Encounter)/(?P<id>[A-Za-z0-9\-.]{1,64})")
-_VISIBLE = re.compile(r"[!-~]+")
+_REFERENCE = re.compile(
+    r"(?P<type>[A-Z][A-Za-z]{0,63})/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9]{1,64})?"
+)
+_VISIBLE = {"iss": re.compile(r"[!-~]+"), "launch": re.compile(r"[ -~]+")}
+_DOTS = frozenset({".", ".."})
 _CONTEXT_ITEMS = 100
 
 
@@ -47,8 +50,12 @@ class EHRLaunch:
     def __post_init__(self) -> None:
         """Refuse what no EHR would send."""
         for name, value in (("iss", self.iss), ("launch", self.launch)):
-            if not _VISIBLE.fullmatch(value) or len(value) > CALLBACK_PARAMETER_BYTES:
-                raise _rejected(f"The launch parameter {name} is empty, too long or not plain ASCII.")
+            if (
+                not isinstance(value, str)  # a missing query parameter, passed on as None
+                or not _VISIBLE[name].fullmatch(value)
+                or len(value) > CALLBACK_PARAMETER_BYTES
+            ):
+                raise _rejected(f"The launch parameter {name} is missing, too long or not plain ASCII.")
 
     @classmethod
     def from_url(cls, url: str) -> EHRLaunch:
@@ -115,6 +122,12 @@ class FhirContextItem:
         """The role, `launch` where none was given."""
         return self.role or "launch"
 
+    def __repr__(self) -> str:
+        """Say what kind of resource it is, never which one."""
+        relative = _REFERENCE.fullmatch(self.reference or "")
+        kind = relative["type"] if relative else self.type or "resource"
+        return f"<FhirContextItem {clean_text(kind)} as {clean_text(self.role_or_launch)}>"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchContext:
@@ -171,7 +184,7 @@ def parse_launch_context(
         encounter=reader.identifier("encounter"),
         fhir_context=reader.fhir_context(),
         need_patient_banner=reader.banner(),
-        smart_style_url=reader.text("smart_style_url"),
+        smart_style_url=reader.style_url(),
         intent=reader.text("intent"),
         tenant=reader.text("tenant"),
     )
@@ -194,10 +207,12 @@ class _Reader:
         if isinstance(value, int) and not isinstance(value, bool):
             self.note("CTX-02", f"{name} is a number; it is read as an id.")
             value = str(value)
-        if isinstance(value, str) and (typed := _TYPED_ID.fullmatch(value)):
+        kind = f"{name.capitalize()}/"
+        if isinstance(value, str) and value.startswith(kind):
             self.note("CTX-02", f"{name} carries a resource type, which is dropped.")
-            value = typed["id"]
-        if not isinstance(value, str) or not _FHIR_ID.fullmatch(value):
+            value = value.removeprefix(kind)
+        # Two dots are a FHIR id by its grammar, and in a URL the way to another resource.
+        if not isinstance(value, str) or not _FHIR_ID.fullmatch(value) or value in _DOTS:
             self.note("CTX-02", f"{name} is not a FHIR id and is left out.")
             return None
         return value
@@ -210,6 +225,18 @@ class _Reader:
             self.note("CTX-13", f"{name} is not a string and is left out.")
             return None
         return value
+
+    def style_url(self) -> str | None:
+        url = self.text("smart_style_url")
+        if not url:
+            return None
+        try:
+            return parse_url(
+                url, field="smart_style_url", allow_insecure_loopback=True, allow_query=True
+            ).text
+        except ConfigurationError:
+            self.note("CTX-11", "smart_style_url is no https URL and is left out.")
+            return None
 
     def banner(self) -> bool | None:
         value = self.document.get("need_patient_banner")
@@ -231,6 +258,8 @@ class _Reader:
         if listed is None:
             self.note("CTX-04", "fhirContext is not a list and is left out.")
             return ()
+        if len(listed) > _CONTEXT_ITEMS:
+            self.note("CTX-04", f"fhirContext has {len(listed)} items; {_CONTEXT_ITEMS} are read.")
         items = [self._item(item) for item in listed[:_CONTEXT_ITEMS]]
         return tuple(item for item in items if item)
 
@@ -238,24 +267,41 @@ class _Reader:
         if isinstance(value, str):  # SMART 2.0 had plain references
             self.note("CTX-09", "fhirContext holds a string; it is read as a reference.")
             value = {"reference": value}
-        item = as_object(value)
-        if item is None or not any(item.get(name) for name in ("reference", "canonical", "identifier")):
-            self.note("CTX-04", "An item of fhirContext names no resource and is skipped.")
-            return None
-        if item.get("role") == "":
-            self.note("CTX-06", "An item of fhirContext has an empty role, read as none.")
+        item = as_object(value) or {}
         read = FhirContextItem(
-            reference=_string(item.get("reference")),
+            reference=self._reference(item.get("reference")),
             canonical=_string(item.get("canonical")),
             identifier=as_object(item.get("identifier")),
             type=_string(item.get("type")),
             role=_string(item.get("role")),
             raw=item,
         )
+        if not (read.reference or read.canonical or read.identifier):
+            self.note("CTX-04", "An item of fhirContext names no resource and is skipped.")
+            return None
+        if item.get("role") is not None and read.role is None:
+            self.note("CTX-06", "An item of fhirContext has an empty role, read as none.")
         kind = (read.reference or "").partition("/")[0]
         if kind in ("Patient", "Encounter") and read.role_or_launch == "launch":
             self.note("CTX-07", f"fhirContext holds a {clean_text(kind)} without a role of its own.")
         return read
+
+    def _reference(self, value: object) -> str | None:
+        # Apps put it into a URL, where ../ would lead to another resource. An absolute URL is taken as it
+        # stands: a session sends no token to another server.
+        text = _string(value)
+        if text is None:
+            return None
+        relative = _REFERENCE.fullmatch(text)
+        if relative and relative["id"] not in _DOTS:
+            return text
+        try:
+            absolute = parse_url(text, field="reference", allow_insecure_loopback=True).text
+        except ConfigurationError:
+            self.note("CTX-04", "A reference in fhirContext is not one and is left out.")
+            return None
+        self.note("CTX-04", "A reference in fhirContext is not relative.")
+        return absolute
 
 
 def _string(value: object) -> str | None:
