@@ -39,23 +39,30 @@ if TYPE_CHECKING:
     from smart_async.messages.secret import Secret
     from smart_async.smart.authorization import PendingAuthorization
     from smart_async.smart.client_auth import PrivateKeyJWT
+    from smart_async.smart.client_secret import ClientSecret, PublicClient
     from smart_async.smart.config import SmartConfig
+    from smart_async.smart.identity import FhirUser, Identity
+    from smart_async.smart.introspection import TokenStatus
     from smart_async.smart.launch import EHRLaunch, FhirContextItem, LaunchContext
-    from smart_async.smart.metadata import SmartMetadata
+    from smart_async.smart.metadata import AssociatedEndpoint, SmartMetadata
     from smart_async.smart.scopes import Scope, Scopes
     from smart_async.smart.tokens import Token
 
 _HOMES = {
+    "AssociatedEndpoint": "smart.metadata",
     "AsyncSmartClient": "clients._async",
     "CallbackError": "errors",
+    "ClientSecret": "smart.client_secret",
     "ConfigurationError": "errors",
     "ContextChangedError": "errors",
     "DiscoveryError": "errors",
     "EHRLaunch": "smart.launch",
     "EndpointChangedError": "errors",
     "FhirContextItem": "smart.launch",
+    "FhirUser": "smart.identity",
     "Finding": "messages.findings",
     "IdTokenError": "errors",
+    "Identity": "smart.identity",
     "LaunchContext": "smart.launch",
     "LaunchRejectedError": "errors",
     "Limits": "limits",
@@ -64,6 +71,7 @@ _HOMES = {
     "PendingAuthorization": "smart.authorization",
     "PrivateKeyJWT": "smart.client_auth",
     "ProtocolError": "errors",
+    "PublicClient": "smart.client_secret",
     "Scope": "smart.scopes",
     "Scopes": "smart.scopes",
     "Secret": "messages.secret",
@@ -77,22 +85,27 @@ _HOMES = {
     "Token": "smart.tokens",
     "TokenOriginError": "errors",
     "TokenResponseError": "errors",
+    "TokenStatus": "smart.introspection",
     "TransportError": "errors",
     "config_from_env": "files.env",
     "public_jwks": "keys.jwks",
 }
 
 __all__ = (
+    "AssociatedEndpoint",
     "AsyncSmartClient",
     "CallbackError",
+    "ClientSecret",
     "ConfigurationError",
     "ContextChangedError",
     "DiscoveryError",
     "EHRLaunch",
     "EndpointChangedError",
     "FhirContextItem",
+    "FhirUser",
     "Finding",
     "IdTokenError",
+    "Identity",
     "LaunchContext",
     "LaunchRejectedError",
     "Limits",
@@ -101,6 +114,7 @@ __all__ = (
     "PendingAuthorization",
     "PrivateKeyJWT",
     "ProtocolError",
+    "PublicClient",
     "Scope",
     "Scopes",
     "Secret",
@@ -114,6 +128,7 @@ __all__ = (
     "Token",
     "TokenOriginError",
     "TokenResponseError",
+    "TokenStatus",
     "TransportError",
     "config_from_env",
     "public_jwks",

@@ -61,6 +61,10 @@ class SmartError(Exception):
         self.endpoint = endpoint
         self.advice = advice
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle without any token: it would be plain text."""
+        return type(self), self.args, {name: value for name, value in vars(self).items() if name != "token"}
+
     def __str__(self) -> str:
         """Return message, endpoint and advice as one readable paragraph."""
         text = self.message
@@ -184,7 +188,13 @@ class TokenResponseError(ProtocolError):
 
 
 class IdTokenError(ProtocolError):
-    """The ID token cannot be trusted: signature, issuer, audience, time or nonce."""
+    """
+    The ID token cannot be trusted: signature, issuer, audience, time or nonce.
+
+    After a refresh, `token` is the new `Token` without an identity: the old refresh token may be spent.
+    """
+
+    token: object = None
 
 
 class ContextChangedError(ProtocolError):
@@ -201,6 +211,8 @@ class ContextChangedError(ProtocolError):
             out when the error is pickled.
     """
 
+    token: object = None
+
     def __init__(
         self,
         message: str,
@@ -213,10 +225,6 @@ class ContextChangedError(ProtocolError):
     ) -> None:
         super().__init__(message, endpoint=endpoint, advice=advice, status=status, received=received)
         self.token = token
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle without the token, which is plain text once it is pickled."""
-        return type(self), self.args, {**self.__dict__, "token": None}
 
 
 class TokenOriginError(ProtocolError):

@@ -23,7 +23,21 @@ from typing import Any, TypeAlias, TypeVar
 from smart_async.interfaces import AsyncSigner, Signer
 from smart_async.messages import Request, Response
 
-__all__ = ("Flow", "Instant", "Now", "Send", "Sign", "Sleep", "Step", "now", "send", "sign", "sleep")
+__all__ = (
+    "Exclusive",
+    "Flow",
+    "Instant",
+    "Now",
+    "Send",
+    "Sign",
+    "Sleep",
+    "Step",
+    "exclusive",
+    "now",
+    "send",
+    "sign",
+    "sleep",
+)
 
 T = TypeVar("T")
 
@@ -63,7 +77,15 @@ class Instant:
     monotonic: float
 
 
-Step: TypeAlias = Send | Sign | Now | Sleep
+@dataclass(frozen=True, slots=True)
+class Exclusive:
+    """Run `flow` while no other flow of this client runs under the same `key`; the outcome is its result."""
+
+    key: str
+    flow: Flow[Any]
+
+
+Step: TypeAlias = Send | Sign | Now | Sleep | Exclusive
 """What a flow may ask for."""
 
 Flow: TypeAlias = Generator[Step, Any, T]
@@ -91,3 +113,9 @@ def now() -> Flow[Instant]:
 def sleep(seconds: float) -> Flow[None]:
     """Wait for *seconds*."""
     yield Sleep(seconds)
+
+
+def exclusive(key: str, flow: Flow[T]) -> Flow[T]:
+    """Return the result of *flow*, run while no other flow of this client runs under *key*."""
+    result: T = yield Exclusive(key, flow)
+    return result

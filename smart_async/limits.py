@@ -15,12 +15,17 @@ __all__ = (
     "ASSERTION_LIFETIME",
     "CALLBACK_BYTES",
     "CALLBACK_PARAMETER_BYTES",
+    "CLOCK_SKEW",
     "DOCUMENT_BYTES",
     "DOCUMENT_MEMBERS",
     "ERROR_BODY_BYTES",
     "ERROR_TEXT",
+    "ID_TOKEN_AGE",
     "JSON_DEPTH",
+    "JWKS_COOLDOWN",
     "JWKS_KEYS",
+    "JWKS_STALE",
+    "JWKS_TTL",
     "JWS_HEADER_BYTES",
     "JWS_PAYLOAD_BYTES",
     "JWS_SIGNATURE_BYTES",
@@ -49,11 +54,17 @@ CALLBACK_BYTES = 8 * 1024
 CALLBACK_PARAMETER_BYTES = 4 * 1024
 """Bytes of one callback parameter; some servers use long JWTs as codes."""
 
+CLOCK_SKEW = 60.0
+"""Seconds that the clocks of two machines may differ before a token counts as expired or not yet valid."""
+
 DOCUMENT_BYTES = 256 * 1024
 """Bytes of an OAuth document or JWK Set; joserfc itself stops at half of that for one signed payload."""
 
 DOCUMENT_MEMBERS = 10_000
 """JSON members and array items in one OAuth document."""
+
+ID_TOKEN_AGE = 3600.0
+"""Seconds since an ID token was issued, at most, when it comes with a login that has just happened."""
 
 JSON_DEPTH = 32
 """Levels of nesting in a JSON document; OAuth needs five, and Python's parser fails near a thousand."""
@@ -63,6 +74,15 @@ ERROR_BODY_BYTES = 64 * 1024
 
 ERROR_TEXT = 256
 """Characters kept of a server's own error text."""
+
+JWKS_COOLDOWN = 60.0
+"""Seconds between two requests for the same server's keys, however many unknown keys tokens name."""
+
+JWKS_STALE = 3600.0
+"""Seconds that known keys bridge an outage of the server that publishes them."""
+
+JWKS_TTL = 300.0
+"""Seconds that a server's keys are believed without asking again."""
 
 JWKS_KEYS = 100
 """Keys read from one JWK Set."""

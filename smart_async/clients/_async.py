@@ -16,9 +16,11 @@ from smart_async.smart.callback import Callback, exchange_code
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
 from smart_async.smart.entropy import Entropy
+from smart_async.smart.introspection import TokenStatus, introspect
 from smart_async.smart.launch import EHRLaunch
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.refresh import refresh
+from smart_async.smart.revocation import revoke
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.tokens import Token
 from smart_async.transports import open_async_transport
@@ -92,6 +94,14 @@ class AsyncSmartClient:
     async def backend_token(self, scope: str | Scopes = DEFAULT_SCOPE) -> Token:
         """Get a token for the client itself. See `smart_async.smart.backend.backend_token`."""
         return await self._run(backend_token(self._state, scope=scope))
+
+    async def introspect(self, token: Token) -> TokenStatus:
+        """Ask what a token is still good for. See `smart_async.smart.introspection.introspect`."""
+        return await self._run(introspect(self._state, token))
+
+    async def revoke(self, token: Token) -> None:
+        """Tell the server that a token is no longer needed. See `smart_async.smart.revocation.revoke`."""
+        return await self._run(revoke(self._state, token))
 
     async def aclose(self) -> None:
         """Release the connections, unless the transport was yours."""

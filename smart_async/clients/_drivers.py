@@ -7,12 +7,13 @@ This is all that is written twice. Order and decisions are in the flows.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from smart_async.errors import ConfigurationError
-from smart_async.flow import Flow, Instant, Now, Send, Sign, Sleep, Step
+from smart_async.flow import Exclusive, Flow, Instant, Now, Send, Sign, Sleep, Step
 from smart_async.interfaces import AsyncSigner, AsyncTransport, Clock, Signer, Transport
 from smart_async.limits import Timeouts
 
@@ -99,12 +100,18 @@ class Performer:
         clock: Who tells the time.
     """
 
-    __slots__ = ("_clock", "_timeouts", "_transport")
+    __slots__ = ("_clock", "_locks", "_timeouts", "_transport")
 
     def __init__(self, transport: Transport, timeouts: Timeouts, clock: Clock) -> None:
         self._transport = transport
         self._timeouts = timeouts
         self._clock = clock
+        self._locks: dict[str, threading.Lock] | None = None
+
+    def _lock(self, key: str) -> threading.Lock:
+        if self._locks is None:
+            self._locks = {}
+        return self._locks.setdefault(key, threading.Lock())
 
     def __call__(self, step: Step) -> Any:
         """Perform *step* and return its outcome."""
@@ -117,6 +124,9 @@ class Performer:
                 return Instant(self._clock.wall(), self._clock.monotonic())
             case Sleep():
                 return time.sleep(step.seconds)
+            case Exclusive():
+                with self._lock(step.key):
+                    return drive(step.flow, self)
             case _:
                 assert_never(step)
 
@@ -131,12 +141,23 @@ class AsyncPerformer:
         clock: Who tells the time.
     """
 
-    __slots__ = ("_clock", "_timeouts", "_transport")
+    __slots__ = ("_clock", "_locks", "_loop", "_timeouts", "_transport")
 
     def __init__(self, transport: AsyncTransport, timeouts: Timeouts, clock: Clock) -> None:
         self._transport = transport
         self._timeouts = timeouts
         self._clock = clock
+        self._loop: object = None
+        self._locks: dict[str, anyio.Lock] = {}
+
+    def _lock(self, key: str) -> anyio.Lock:
+        from anyio import Lock
+        from anyio.lowlevel import current_token
+
+        # A lock belongs to the loop that first waited for it; a client may be used by several in turn.
+        if self._loop != (loop := current_token()):
+            self._loop, self._locks = loop, {}
+        return self._locks.setdefault(key, Lock())
 
     async def __call__(self, step: Step) -> Any:
         """Perform *step* and return its outcome."""
@@ -152,6 +173,9 @@ class AsyncPerformer:
                 import anyio
 
                 return await anyio.sleep(step.seconds)
+            case Exclusive():
+                async with self._lock(step.key):
+                    return await drive_async(step.flow, self)
             case _:
                 assert_never(step)
 

@@ -16,9 +16,11 @@ from smart_async.smart.callback import Callback, exchange_code
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
 from smart_async.smart.entropy import Entropy
+from smart_async.smart.introspection import TokenStatus, introspect
 from smart_async.smart.launch import EHRLaunch
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.refresh import refresh
+from smart_async.smart.revocation import revoke
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.tokens import Token
 from smart_async.transports import open_transport
@@ -93,6 +95,14 @@ class SmartClient:
     def backend_token(self, scope: str | Scopes = DEFAULT_SCOPE) -> Token:
         """Get a token for the client itself. See `smart_async.smart.backend.backend_token`."""
         return self._run(backend_token(self._state, scope=scope))
+
+    def introspect(self, token: Token) -> TokenStatus:
+        """Ask what a token is still good for. See `smart_async.smart.introspection.introspect`."""
+        return self._run(introspect(self._state, token))
+
+    def revoke(self, token: Token) -> None:
+        """Tell the server that a token is no longer needed. See `smart_async.smart.revocation.revoke`."""
+        return self._run(revoke(self._state, token))
 
     def close(self) -> None:
         """Release the connections, unless the transport was yours."""

@@ -8,6 +8,8 @@ Spec: SMART App Launch 2.2, client-confidential-asymmetric; RFC 7523, section 3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from smart_async.flow import Flow, now, sign
 from smart_async.interfaces import AsyncSigner, Signer
 from smart_async.keys.jws import compact, signing_input
@@ -71,6 +73,8 @@ def sign_assertion(
     lifetime: int,
     backdate: int,
     jku: str | None = None,
+    nbf: bool = False,
+    header: Mapping[str, str | None] | None = None,
     entropy: Entropy,
 ) -> Flow[str]:
     """
@@ -83,6 +87,8 @@ def sign_assertion(
         lifetime: Seconds from `iat` to `exp`.
         backdate: Seconds that `iat` lies in the past.
         jku: The `jku` header, or None for none.
+        nbf: Whether to add `nbf`, equal to `iat`.
+        header: Members to add to the header; None as a value leaves a member out.
         entropy: The source of random bytes for `jti`.
     """
     instant = yield from now()
@@ -94,6 +100,9 @@ def sign_assertion(
         backdate=backdate,
         jti=new_token(entropy),
     )
-    to_sign = signing_input(assertion_header(signer, jku), claims)
+    if nbf:
+        claims["nbf"] = claims["iat"]
+    members = {**assertion_header(signer, jku), **(header or {})}
+    to_sign = signing_input({name: value for name, value in members.items() if value is not None}, claims)
     signature = yield from sign(signer, to_sign)
     return compact(to_sign, signature)

@@ -69,7 +69,8 @@ class PendingAuthorization:
         authorization_endpoint: Where the browser is sent.
         redirect_uri: Where it comes back.
         scope: The scopes asked for.
-        aud: The FHIR base as it was sent.
+        aud: The FHIR base as it is sent; None where the server must not see one.
+        extra: Parameters that the configuration adds.
         launch: The handle of an EHR launch.
         created_at: Unix seconds.
         expires_at: Unix seconds after which a callback is refused.
@@ -83,7 +84,8 @@ class PendingAuthorization:
     authorization_endpoint: str
     redirect_uri: str
     scope: str
-    aud: str
+    aud: str | None
+    extra: tuple[tuple[str, str], ...] = ()
     launch: str | None = field(repr=False, default=None)
     created_at: float
     expires_at: float
@@ -99,10 +101,11 @@ class PendingAuthorization:
             *([] if self.launch is None else [("launch", self.launch)]),
             ("scope", self.scope),
             ("state", self.state),
-            ("aud", self.aud),
+            *([] if self.aud is None else [("aud", self.aud)]),
             *([] if self.nonce is None else [("nonce", self.nonce.reveal())]),
             ("code_challenge", code_challenge(self.code_verifier)),
             ("code_challenge_method", CODE_CHALLENGE_METHOD),
+            *self.extra,
         ]
         return tuple(parameters)
 
@@ -133,6 +136,7 @@ class PendingAuthorization:
             **{name: getattr(self, name) for name in _PLAIN},
             "code_verifier": self.code_verifier.reveal(),
             "nonce": None if self.nonce is None else self.nonce.reveal(),
+            "extra": [list(pair) for pair in self.extra],
         }
         return json.dumps(members)
 
@@ -156,6 +160,7 @@ class PendingAuthorization:
                 code_verifier=Secret(members["code_verifier"]),
                 nonce=None if members["nonce"] is None else Secret(members["nonce"]),
                 binding=Binding.from_members(members),
+                extra=tuple(_pair(item) for item in members["extra"]),
             )
             pending._check()
         except (ConfigurationError, ProtocolError, ValueError, KeyError, TypeError):
@@ -179,7 +184,7 @@ _PLAIN: Mapping[str, tuple[type, ...]] = {
     "authorization_endpoint": (str,),
     "redirect_uri": (str,),
     "scope": (str,),
-    "aud": (str,),
+    "aud": (str, type(None)),
     "launch": (str, type(None)),
     "created_at": (int, float),
     "expires_at": (int, float),
@@ -198,6 +203,13 @@ def _checked(members: Mapping[str, Any], name: str, kinds: tuple[type, ...]) -> 
     if type(value) not in kinds:
         raise TypeError(name)
     return value
+
+
+def _pair(item: Any) -> tuple[str, str]:
+    name, value = item
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError("extra")
+    return name, value
 
 
 def authorize(
@@ -235,7 +247,8 @@ def authorize(
         authorization_endpoint=_endpoint(metadata),
         redirect_uri=redirect_uri,
         scope=scopes,
-        aud=config.fhir_base if launch is None else launch.iss,
+        aud=_aud(config, config.fhir_base if launch is None else launch.iss),
+        extra=_extra(config),
         launch=None if launch is None else launch.launch,
         created_at=instant.wall,
         expires_at=instant.wall + PENDING_TTL,
@@ -251,6 +264,22 @@ def _check_launch(launch: EHRLaunch, config: SmartConfig) -> None:
             endpoint=config.fhir_base,
             advice="If the EHR is genuine, register with it and configure its FHIR base.",
         )
+
+
+def _aud(config: SmartConfig, base: str) -> str | None:
+    # Byte for byte as given, unless the configuration says otherwise: servers compare it as text.
+    match config.aud:
+        case "base":
+            return base
+        case "strip-slash":
+            return base.removesuffix("/")
+        case _:
+            return config.aud
+
+
+def _extra(config: SmartConfig) -> tuple[tuple[str, str], ...]:
+    mode = () if config.response_mode is None else (("response_mode", config.response_mode),)
+    return (*mode, *config.extra_authorize_params.items())
 
 
 def _redirect_uri(config: SmartConfig) -> str:

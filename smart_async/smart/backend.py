@@ -13,8 +13,10 @@ from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.messages import Finding
 from smart_async.smart.binding import Binding
+from smart_async.smart.client_secret import PublicClient
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
+from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response
@@ -50,10 +52,17 @@ def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) ->
         raise ConfigurationError(
             "A backend token needs a scope.", field="scope", advice='Ask for example for "system/Patient.rs".'
         )
+    if isinstance(state.config.client_auth, PublicClient):
+        raise ConfigurationError(
+            "A public client cannot get a backend token: it proves nothing about itself.",
+            field="client_auth",
+            advice="Register a key and use PrivateKeyJWT.",
+        )
     metadata = yield from discover(state)
-    response = yield from request_token(
-        state, metadata, (("grant_type", "client_credentials"), ("scope", str(wanted))), once=False
-    )
+    fields = (("grant_type", "client_credentials"), ("scope", str(wanted)))
+    response = yield from request_token(state, metadata, fields, once=False)
+    if state.config.retry_bare_400 and response.status == 400 and parse_oauth_error(response).error is None:
+        response = yield from request_token(state, metadata, fields, once=False)
     token = parse_token_response(
         response,
         binding=Binding.of(state.config, metadata),

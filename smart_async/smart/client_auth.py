@@ -122,6 +122,8 @@ class PrivateKeyJWT:
             lifetime=config.assertion_lifetime,
             backdate=config.assertion_backdate,
             jku=self.jku,
+            nbf=config.assertion_nbf,
+            header=config.assertion_header,
             entropy=entropy,
         )
         named = (("client_id", config.client_id),) if config.client_id_in_body else ()

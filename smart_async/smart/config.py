@@ -7,20 +7,35 @@ registration; it is immutable and can be shared between clients, threads and eve
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Literal, TypeVar, cast
 
-from smart_async.errors import ConfigurationError
 from smart_async.limits import ASSERTION_BACKDATE, ASSERTION_LIFETIME
-from smart_async.messages import is_loopback, parse_url
 from smart_async.smart.client_auth import ClientAuth
+from smart_async.smart.config_checks import check_config
+from smart_async.smart.vendors import preset_values
 
 __all__ = ("SmartConfig",)
 
-_VISIBLE = re.compile(r"[ -~]+")
-_SCOPE = re.compile(r"[!#-\[\]-~ ]*")
-_PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+\-]*(?:\.[a-z0-9+\-]+)+")
+T = TypeVar("T")
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class _Unset:
+    """Stands for a field that was not given, until the vendor's preset or the default takes its place."""
+
+    __slots__ = ("default",)
+
+    def __init__(self, default: object) -> None:
+        self.default = default
+
+
+def _knob(default: T, *, shown: bool = True) -> T:
+    # Typed as the field's own type: the placeholder is gone when __post_init__ returns.
+    return cast("T", field(default=_Unset(default), repr=shown))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,24 +43,63 @@ class SmartConfig:
     """
     Say which FHIR server an app talks to, as which client, and how it proves that it is that client.
 
+    The first six fields are all that a server following the specification needs. Each further one is for
+    servers that do something otherwise, named in its line; `vendor` sets those that are documented.
+
     Args:
         fhir_base: The FHIR base URL, https, exactly as the server publishes it: it is also sent as `aud`,
             and servers compare that byte for byte.
         client_id: The client id from the registration.
-        client_auth: How the client authenticates: `PrivateKeyJWT`.
+        client_auth: How the client authenticates: `PrivateKeyJWT`, `ClientSecret` or `PublicClient`.
         redirect_uri: The registered redirect URI, byte for byte. Only the user-facing flow needs it.
-        scope: The scopes to ask for, separated by blanks.
-        assertion_audience: The `aud` of client assertions, for servers that expect something else than
-            the token URL (their issuer, an internal URL behind a proxy).
-        assertion_lifetime: Seconds from `iat` to `exp`, at most 300.
-        assertion_backdate: Seconds that `iat` lies in the past, so that a fast clock does no harm.
-        client_id_in_body: Send `client_id` beside the client authentication, for servers that insist.
+        scope: The scopes to ask for, separated by blanks; sent as they are.
+        vendor: Take what is left out below from the preset of this server; see `smart_async.smart.vendors`.
+        strict: Refuse a server whose discovery document breaks a SHALL, where otherwise a finding is kept.
+        allow_insecure_loopback: Accept plain http for loopback hosts, to develop against a local server.
         trusted_origins: Origins (`https://host`) that stored tokens and pending logins may be sent to
-            although they were issued by another one: for a server that has moved.
+            although they were issued by another one: for a server that has moved, or is spread over hosts.
+        discovery: Where the endpoints are found. `"well-known"`: the smart-configuration document.
+            `"auto"`: where that cannot be used, the CapabilityStatement, then the OpenID configuration
+            (Epic before 2021, 1upHealth). `"metadata"`: the CapabilityStatement alone. `"off"`: only the
+            endpoints given here (BCDA, AB2D, DPC, VA backend).
+        discovery_url: Where the smart-configuration document is, if not under the FHIR base (MEDITECH,
+            AdvancedMD).
         follow_discovery_redirects: Follow up to 3 https redirects when discovering. Nothing else is ever
             redirected.
-        allow_insecure_loopback: Accept plain http for loopback hosts, to develop against a local server.
-        strict: Refuse a server whose discovery document breaks a SHALL, where otherwise a finding is kept.
+        authorization_endpoint: Takes the place of the discovered one (Oracle Health's v1 and v2 profiles).
+        token_endpoint: Takes the place of the discovered one (NextGen system apps, VA, CMS).
+        introspection_endpoint: Takes the place of the discovered one (eClinicalWorks lists none).
+        revocation_endpoint: Takes the place of the discovered one.
+        registration_endpoint: Takes the place of the discovered one (ModMed lists it elsewhere).
+        aud: The `aud` of authorization requests. `"base"`: the FHIR base as given. `"strip-slash"`: without
+            its trailing slash (eClinicalWorks, CareEvolution). A URL: that one (AdvancedMD). None: leave it
+            out (Blue Button, NextGen).
+        response_mode: Ask for the callback as `"form_post"` or `"query"` (athenaFlow).
+        assertion_audience: The `aud` of client assertions, for servers that expect something else than
+            the token URL: their issuer (IBM Verify, Keycloak), an internal URL (VA), a constant (SSAS).
+        assertion_lifetime: Seconds from `iat` to `exp`, at most 300.
+        assertion_backdate: Seconds that `iat` lies in the past, so that a fast clock does no harm.
+        assertion_nbf: Add `nbf`, equal to `iat` (Entra ID).
+        assertion_header: Members to add to the assertion's header, such as `x5t#S256` (Entra ID); None as
+            a value leaves a member out. `alg` cannot be changed here.
+        client_id_in_body: Send `client_id` beside the client authentication, for servers that insist.
+        extra_authorize_params: Parameters to add to authorization requests.
+        extra_token_params: Parameters to add to token requests (VA's `launch`, Canvas' `patient`).
+        extra_discovery_headers: Header fields to add to discovery requests (`Epic-Client-ID`).
+        extra_token_headers: Header fields to add to token requests.
+        refresh_includes_scope: Name the granted scopes on refresh (athenahealth, VA).
+        refresh_includes_client_id: Name `client_id` on refresh (athenahealth, OpenEMR).
+        token_request: `"basic-empty"` sends Basic credentials and no body at all (BCDA).
+        retry_bare_400: Repeat a client_credentials request once that was answered with 400 and no OAuth
+            error; one cause is a server that fails now and then (Epic).
+        introspection_auth: Who asks at the introspection endpoint: `"client"`, `"bearer"` (Epic, the SMART
+            launcher) or `"none"` (the Inferno reference server).
+        id_token: `"verify"`: an ID token that cannot be trusted ends the login. `"warn"`: it is left out,
+            with a finding. `"off"`: it is not looked at.
+        id_token_issuer: The issuer of ID tokens, where discovery names another (Oracle Health, NextGen).
+        jwks_uri: Where the server's keys are, where its documents do not say or contradict each other.
+        patient_from: Where to find the patient when the token response names none: `"fhirUser"` (Oracle
+            Health, eClinicalWorks), or `"access_token_claim:NAME"` (Veradigm's `local_patient_id`).
 
     Raises:
         ConfigurationError: If a value cannot work, naming the field and the rule.
@@ -58,73 +112,53 @@ class SmartConfig:
     client_auth: ClientAuth
     redirect_uri: str | None = None
     scope: str = ""
-    assertion_audience: str | None = None
-    assertion_lifetime: int = ASSERTION_LIFETIME
-    assertion_backdate: int = ASSERTION_BACKDATE
-    client_id_in_body: bool = False
-    trusted_origins: tuple[str, ...] = ()
-    follow_discovery_redirects: bool = False
-    allow_insecure_loopback: bool = False
+    vendor: str | None = None
     strict: bool = False
+    allow_insecure_loopback: bool = False
+    trusted_origins: tuple[str, ...] = ()
+    discovery: Literal["well-known", "auto", "metadata", "off"] = _knob("well-known")
+    discovery_url: str | None = _knob(None)
+    follow_discovery_redirects: bool = _knob(False)
+    authorization_endpoint: str | None = _knob(None)
+    token_endpoint: str | None = _knob(None)
+    introspection_endpoint: str | None = _knob(None)
+    revocation_endpoint: str | None = _knob(None)
+    registration_endpoint: str | None = _knob(None)
+    aud: str | None = _knob("base")
+    response_mode: Literal["query", "form_post"] | None = _knob(None)
+    assertion_audience: str | None = _knob(None)
+    assertion_lifetime: int = _knob(ASSERTION_LIFETIME)
+    assertion_backdate: int = _knob(ASSERTION_BACKDATE)
+    assertion_nbf: bool = _knob(False)
+    assertion_header: Mapping[str, str | None] = _knob(cast("Mapping[str, str | None]", _NOTHING))
+    client_id_in_body: bool = _knob(False)
+    extra_authorize_params: Mapping[str, str] = _knob(_NOTHING)
+    extra_token_params: Mapping[str, str] = _knob(_NOTHING, shown=False)
+    extra_discovery_headers: Mapping[str, str] = _knob(_NOTHING)
+    extra_token_headers: Mapping[str, str] = _knob(_NOTHING, shown=False)
+    refresh_includes_scope: bool = _knob(False)
+    refresh_includes_client_id: bool = _knob(False)
+    token_request: Literal["form", "basic-empty"] = _knob("form")
+    retry_bare_400: bool = _knob(False)
+    introspection_auth: Literal["client", "bearer", "none"] = _knob("client")
+    id_token: Literal["verify", "warn", "off"] = _knob("verify")
+    id_token_issuer: str | None = _knob(None)
+    jwks_uri: str | None = _knob(None)
+    patient_from: tuple[str, ...] = _knob(("token",))
 
     def __post_init__(self) -> None:
-        """Check every field now, so that nothing surprises at the first request."""
-        parse_url(self.fhir_base, field="fhir_base", allow_insecure_loopback=self.allow_insecure_loopback)
-        if not _VISIBLE.fullmatch(self.client_id):
-            raise ConfigurationError(
-                "client_id must be the non-empty id from your registration, in visible ASCII characters.",
-                field="client_id",
-            )
-        if self.redirect_uri is not None:
-            _check_redirect_uri(self.redirect_uri)
-        if not _SCOPE.fullmatch(self.scope):
-            raise ConfigurationError(
-                "scope holds a character that no scope may hold (a quote, backslash, control or non-ASCII).",
-                field="scope",
-                advice="Percent-encode such characters inside the value of a granular scope.",
-            )
-        _check_assertion_times(self.assertion_lifetime, self.assertion_backdate)
-        object.__setattr__(self, "trusted_origins", self._origins())
+        """Fill in what was left out, then check every field, before the first request can go wrong."""
+        preset: Mapping[str, object] = {} if self.vendor is None else preset_values(self.vendor)
+        for knob in fields(self):
+            value = getattr(self, knob.name)
+            if isinstance(value, _Unset):
+                value = preset.get(knob.name, value.default)
+            if isinstance(value, Mapping):
+                # A copy, so that nothing changes a configuration after it has been checked.
+                value = MappingProxyType(dict(cast("Mapping[str, object]", value)))
+            self._set(knob.name, value)
+        self._set("trusted_origins", check_config(self))
         self.client_auth.check(self)
 
-    def _origins(self) -> tuple[str, ...]:
-        if isinstance(self.trusted_origins, str):  # type: ignore[unreachable]  # a str is a tuple of str to many
-            raise ConfigurationError(
-                "trusted_origins must be a list of origins, not one string.", field="trusted_origins"
-            )
-        return tuple(
-            parse_url(
-                origin, field="trusted_origins", allow_insecure_loopback=self.allow_insecure_loopback
-            ).origin
-            for origin in self.trusted_origins
-        )
-
-
-def _check_redirect_uri(uri: str) -> None:
-    # Registered redirect URIs are fixed and fully specified. Native apps use loopback http or a scheme
-    # of their own (RFC 8252, section 7); everything else must be https, for the code travels in it.
-    parts = urlsplit(uri)
-    if _PRIVATE_SCHEME.fullmatch(parts.scheme) and not parts.fragment and "*" not in uri:
-        return
-    loopback = parts.scheme == "http" and is_loopback(parts.hostname or "")
-    parse_url(uri, field="redirect_uri", allow_query=True, allow_insecure_loopback=loopback)
-    if "*" in uri:
-        raise ConfigurationError(
-            "redirect_uri holds a wildcard; it must be one registered URI, byte for byte.",
-            field="redirect_uri",
-        )
-
-
-def _check_assertion_times(lifetime: int, backdate: int) -> None:
-    for field, value, lowest in (("assertion_lifetime", lifetime, 1), ("assertion_backdate", backdate, 0)):
-        if type(value) is not int or not lowest <= value <= ASSERTION_LIFETIME:
-            raise ConfigurationError(
-                f"{field} must be a whole number of seconds from {lowest} to {ASSERTION_LIFETIME}.",
-                field=field,
-                advice="SMART allows an assertion five minutes at most.",
-            )
-    if backdate >= lifetime:
-        raise ConfigurationError(
-            "assertion_backdate must be less than assertion_lifetime; the assertion would be born expired.",
-            field="assertion_backdate",
-        )
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)

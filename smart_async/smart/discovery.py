@@ -7,16 +7,30 @@ Spec: SMART App Launch 2.2, conformance (using `.well-known`).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from smart_async.errors import ConfigurationError, DiscoveryError
 from smart_async.flow import Flow, now, send
 from smart_async.limits import METADATA_TTL, METADATA_TTL_MAX, Limits
-from smart_async.messages import Finding, Headers, Request, Response, parse_object, resolve_url
+from smart_async.messages import Finding, Headers, JSONObject, Request, Response, parse_object, resolve_url
+from smart_async.smart.capability_statement import (
+    capability_statement_request,
+    openid_configuration_members,
+    parse_capability_statement,
+)
 from smart_async.smart.config import SmartConfig
-from smart_async.smart.metadata import SmartMetadata, parse_metadata
+from smart_async.smart.metadata import OVERRIDES, SmartMetadata, parse_metadata
 from smart_async.smart.state import CachedMetadata, ClientState
 
-__all__ = ("discover", "discovery_request", "discovery_url", "metadata_lifetime", "parse_discovery")
+__all__ = (
+    "discover",
+    "discovery_request",
+    "discovery_url",
+    "metadata_lifetime",
+    "parse_discovery",
+    "redirect_target",
+)
 
 _REDIRECTS = 3
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})")
@@ -34,22 +48,25 @@ def discovery_url(fhir_base: str) -> str:
     >>> discovery_url("https://gw.example.net/t7/fhir/")
     'https://gw.example.net/t7/fhir/.well-known/smart-configuration'
     """
-    return f"{fhir_base.removesuffix('/')}/.well-known/smart-configuration"
+    return f"{fhir_base.rstrip('/')}/.well-known/smart-configuration"
 
 
-def discovery_request(url: str, *, limits: Limits | None = None) -> Request:
+def discovery_request(
+    url: str, *, headers: tuple[tuple[str, str], ...] = (), limits: Limits | None = None
+) -> Request:
     """
     Build the request for a discovery document. It carries no credentials.
 
     Args:
         url: Where the document is.
+        headers: Header fields to add, for servers that want to know who asks.
         limits: The client's limits.
     """
     return Request(
         method="GET",
         url=url,
         purpose="discovery",
-        headers=Headers({"Accept": "application/json"}),
+        headers=Headers((("Accept", "application/json"), *headers)),
         max_bytes=(limits or Limits()).document_bytes,
     )
 
@@ -62,7 +79,7 @@ def parse_discovery(
 
     Args:
         response: The answer.
-        config: The registration that is being discovered.
+        config: The registration that is being discovered; endpoints that it names win.
         limits: The client's limits.
 
     Returns:
@@ -72,16 +89,50 @@ def parse_discovery(
         DiscoveryError: If it is a redirect, an error, no JSON object, or names no usable token endpoint;
             under `strict` also if it breaks a SHALL.
     """
+    found = _Found(url=response.url)
+    found.add("well-known", _document(response, limits))
+    return _metadata(found, config)
+
+
+def _document(response: Response, limits: Limits | None) -> JSONObject:
     _refuse_status(response)
-    document = parse_object(response, DiscoveryError, "discovery document", limits=limits)
+    return parse_object(response, DiscoveryError, "discovery document", limits=limits)
+
+
+@dataclass(slots=True)
+class _Found:
+    """The members found so far, and where; what an earlier document says is not overruled by a later one."""
+
+    url: str
+    document: JSONObject = field(default_factory=dict[str, Any])
+    sources: dict[str, str] = field(default_factory=dict[str, str])
+    lifetime: float = METADATA_TTL
+
+    def add(self, source: str, members: JSONObject) -> None:
+        for name, value in members.items():
+            if self.document.get(name) in (None, ""):
+                self.document[name] = value
+                self.sources[name] = source
+
+    def has(self, name: str) -> bool:
+        return self.document.get(name) not in (None, "")
+
+
+def _metadata(found: _Found, config: SmartConfig) -> SmartMetadata:
+    overrides = {name: value for name in OVERRIDES if (value := getattr(config, name)) is not None}
     metadata = parse_metadata(
-        document,
+        {**found.document, **overrides},
         fhir_base=config.fhir_base,
-        url=response.url,
+        url=found.url,
         allow_insecure_loopback=config.allow_insecure_loopback,
     )
-    if config.strict:
-        _refuse_findings(metadata, response)
+    metadata = replace(
+        metadata,
+        raw=found.document,
+        sources={**found.sources, **dict.fromkeys(overrides, "configuration")},
+    )
+    if config.strict and config.discovery != "off":
+        _refuse_findings(metadata, found.url)
     return metadata
 
 
@@ -109,6 +160,8 @@ def discover(state: ClientState, *, refresh: bool = False) -> Flow[SmartMetadata
     """
     Return the server's metadata, from the cache while it is fresh.
 
+    Where it is looked for is the configuration's `discovery`.
+
     Args:
         state: The client.
         refresh: Ask the server even if the cached document is still fresh.
@@ -120,46 +173,106 @@ def discover(state: ClientState, *, refresh: bool = False) -> Flow[SmartMetadata
     cached = state.cached
     if cached is not None and not refresh and instant.monotonic < cached.fresh_until:
         return cached.metadata
-    response = yield from _fetch(state)
-    metadata = parse_discovery(response, state.config, limits=state.limits)
-    state.cached = CachedMetadata(metadata, instant.monotonic + metadata_lifetime(response))
+    found = yield from _find(state)
+    metadata = _metadata(found, state.config)
+    state.cached = CachedMetadata(metadata, instant.monotonic + found.lifetime)
     return metadata
 
 
-def _fetch(state: ClientState) -> Flow[Response]:
-    url = discovery_url(state.config.fhir_base)
-    response = yield from send(discovery_request(url, limits=state.limits))
+def _find(state: ClientState) -> Flow[_Found]:
+    config = state.config
+    url = config.discovery_url or discovery_url(config.fhir_base)
+    found = _Found(url=url)
+    failure: DiscoveryError | None = None
+    if config.discovery in ("well-known", "auto"):
+        try:
+            yield from _well_known(state, found)
+        except DiscoveryError as exc:
+            failure = exc
+    if config.discovery == "metadata" or (config.discovery == "auto" and not found.has("token_endpoint")):
+        try:
+            yield from _capability_statement(state, found)
+        except DiscoveryError as exc:
+            failure = failure or exc
+    if config.discovery == "auto" and _lacks_identity(config, found):
+        yield from _openid_configuration(state, found)
+    if failure is not None and not found.document and config.token_endpoint is None:
+        raise failure
+    return found
+
+
+def _lacks_identity(config: SmartConfig, found: _Found) -> bool:
+    wanted = "openid" in config.scope.split(" ") and not found.has("issuer")
+    return wanted or not found.has("token_endpoint")
+
+
+def _well_known(state: ClientState, found: _Found) -> Flow[None]:
+    headers = tuple(state.config.extra_discovery_headers.items())
+    response = yield from send(discovery_request(found.url, headers=headers, limits=state.limits))
     for _ in range(_REDIRECTS if state.config.follow_discovery_redirects else 0):
         if not 300 <= response.status < 400:
             break
         url = _target(response, state.config.allow_insecure_loopback)
         response = yield from send(discovery_request(url, limits=state.limits))
-    return response
+    found.add("well-known", _document(response, state.limits))
+    found.lifetime = metadata_lifetime(response)
+
+
+def _capability_statement(state: ClientState, found: _Found) -> Flow[None]:
+    response = yield from send(
+        capability_statement_request(
+            state.config.fhir_base,
+            headers=tuple(state.config.extra_discovery_headers.items()),
+            limits=state.limits,
+        )
+    )
+    found.add("capability-statement", parse_capability_statement(response, limits=state.limits))
+    found.lifetime = metadata_lifetime(response)
+
+
+def _openid_configuration(state: ClientState, found: _Found) -> Flow[None]:
+    url = f"{state.config.fhir_base.removesuffix('/')}/.well-known/openid-configuration"
+    response = yield from send(discovery_request(url, limits=state.limits))
+    try:
+        document = _document(response, state.limits)
+    except DiscoveryError:
+        return  # the last rung; what is still missing is reported by whoever needs it
+    found.add("openid-configuration", openid_configuration_members(document))
 
 
 def _target(response: Response, allow_insecure_loopback: bool) -> str:
+    location = _location(response)
+    if not location:
+        raise _redirected(response)
     try:
         return resolve_url(
-            response.url,
-            response.headers.get("location", ""),
-            field="The redirect's Location",
-            allow_insecure_loopback=allow_insecure_loopback,
+            response.url, location, field="Location", allow_insecure_loopback=allow_insecure_loopback
         ).text
-    except ConfigurationError as exc:
-        raise DiscoveryError(exc.message, endpoint=response.url, status=response.status) from None
+    except ConfigurationError:
+        raise _redirected(response) from None
+
+
+def _location(response: Response) -> str:
+    # A fragment is legal here and never sent.
+    return response.headers.get("location", "").partition("#")[0]
+
+
+def _redirected(response: Response) -> DiscoveryError:
+    return DiscoveryError(
+        f"Discovery was redirected ({response.status}) to {redirect_target(response)}.",
+        endpoint=response.url,
+        status=response.status,
+        advice=(
+            "Configure the FHIR base that it leads to. Redirects are followed only with "
+            f"follow_discovery_redirects=True, to https and at most {_REDIRECTS} times."
+        ),
+    )
 
 
 def _refuse_status(response: Response) -> None:
     status = response.status
     if 300 <= status < 400:
-        raise DiscoveryError(
-            f"Discovery was redirected ({status}) to {redirect_target(response)}; no redirect is followed.",
-            endpoint=response.url,
-            status=status,
-            advice=(
-                "Configure the FHIR base that the redirect leads to, or set follow_discovery_redirects=True."
-            ),
-        )
+        raise _redirected(response)
     if status != 200:
         raise DiscoveryError(
             f"The server answered {status} to discovery.",
@@ -173,14 +286,14 @@ def _refuse_status(response: Response) -> None:
         )
 
 
-def _refuse_findings(metadata: SmartMetadata, response: Response) -> None:
+def _refuse_findings(metadata: SmartMetadata, url: str) -> None:
     broken: list[Finding] = [item for item in metadata.conformance() if item.severity == "error"]
     if broken:
         raise DiscoveryError(
             f"The discovery document breaks {len(broken)} rule(s): "
             + " ".join(f"{item.rule}: {item.message}" for item in broken),
-            endpoint=response.url,
-            status=response.status,
+            endpoint=url,
+            status=200,
             advice="Leave out strict=True to work with this server all the same.",
         )
 
@@ -192,13 +305,14 @@ def redirect_target(response: Response) -> str:
     Args:
         response: The redirect.
     """
+    location = _location(response)
+    if not location:
+        return "nowhere (there is no Location)"
+    # Plain http is named as well: it is where a proxy that is set up wrongly points.
+    plain = location[:7].lower() == "http://"
+    text = f"https{location[4:]}" if plain else location
     try:
-        target = resolve_url(
-            response.url,
-            response.headers.get("location", ""),
-            field="Location",
-            allow_insecure_loopback=True,
-        )
+        origin = resolve_url(response.url, text, field="Location", allow_insecure_loopback=True).origin
     except ConfigurationError:
-        return "a target that is no https URL"
-    return target.origin
+        return "a target that is no web address"
+    return f"http{origin[5:]}" if plain else origin

@@ -7,6 +7,7 @@ Spec: SMART App Launch 2.2, app launch (access token, refresh), backend services
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from smart_async.errors import OutcomeUnknownError, TransportError
 from smart_async.flow import Flow, send
@@ -25,6 +26,7 @@ def token_request(
     authentication: Authentication,
     *,
     fresh: bool,
+    headers: tuple[tuple[str, str], ...] = (),
     limits: Limits | None = None,
 ) -> Request:
     """
@@ -36,13 +38,16 @@ def token_request(
         authentication: What authenticates the client.
         fresh: Whether it has to go out on a new connection: for a code or a refresh token, which may
             work only once, so that a stale connection cannot leave the outcome unknown.
+        headers: Header fields to add.
         limits: The client's limits.
     """
     return Request(
         method="POST",
         url=endpoint,
         purpose="token",
-        headers=Headers((("Accept", "application/json"), ("Content-Type", FORM), *authentication.headers)),
+        headers=Headers(
+            (("Accept", "application/json"), ("Content-Type", FORM), *authentication.headers, *headers)
+        ),
         body=form_body((*_revealed(fields), *authentication.fields)),
         max_bytes=(limits or Limits()).document_bytes,
         fresh=fresh,
@@ -75,7 +80,16 @@ def request_token(
     authentication = yield from state.config.client_auth.authenticate(
         state.config, metadata, url, entropy=state.entropy
     )
-    request = token_request(url, fields, authentication, fresh=once, limits=state.limits)
+    request = token_request(
+        url,
+        (*fields, *state.config.extra_token_params.items()),
+        authentication,
+        fresh=once,
+        headers=tuple(state.config.extra_token_headers.items()),
+        limits=state.limits,
+    )
+    if state.config.token_request == "basic-empty":
+        request = replace(request, body=b"")
     try:
         return (yield from send(request))
     except TransportError as exc:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from smart_async.errors import ConfigurationError, DiscoveryError
-from smart_async.messages import JSON, Finding, JSONObject, as_list, as_object, member_names, resolve_url
+from smart_async.messages import JSON, Finding, JSONObject, Severity, member_names, resolve_url
 from smart_async.smart.conformance import conformance_findings
 
-__all__ = ("AssociatedEndpoint", "SmartMetadata", "parse_metadata")
+__all__ = ("OVERRIDES", "AssociatedEndpoint", "SmartMetadata", "parse_metadata")
+
+T = TypeVar("T")
 
 _ENDPOINTS = (
     "authorization_endpoint",
@@ -30,6 +32,15 @@ _ENDPOINTS = (
     "jwks_uri",
     "user_access_brand_bundle",
 )
+OVERRIDES = (
+    "authorization_endpoint",
+    "token_endpoint",
+    "introspection_endpoint",
+    "revocation_endpoint",
+    "registration_endpoint",
+)
+"""The endpoints that a configuration can put in the place of the discovered ones."""
+
 _LISTS = (
     "grant_types_supported",
     "token_endpoint_auth_methods_supported",
@@ -90,6 +101,8 @@ class SmartMetadata:
         code_challenge_methods_supported: PKCE methods.
         authorization_response_iss_parameter_supported: Whether callbacks always name the issuer.
         raw: The whole document, unknown members included.
+        sources: For each member, where it was found: `well-known`, `capability-statement`,
+            `openid-configuration` or `configuration`.
         findings: What was noticed while reading it.
 
     Spec: SMART App Launch 2.2, conformance; RFC 9207 for the last flag.
@@ -117,6 +130,7 @@ class SmartMetadata:
     code_challenge_methods_supported: tuple[str, ...] = ()
     authorization_response_iss_parameter_supported: bool = False
     raw: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     findings: tuple[Finding, ...] = ()
 
     def conformance(self) -> tuple[Finding, ...]:
@@ -155,8 +169,9 @@ def parse_metadata(
     reader = _Reader(document, fhir_base, allow_insecure_loopback)
     values: dict[str, Any] = {name: reader.endpoint(name) for name in _ENDPOINTS}
     if values["token_endpoint"] is None:
+        reasons = [item.message for item in reader.findings if item.message.startswith("token_endpoint ")]
         raise DiscoveryError(
-            "The discovery document names no usable token_endpoint.",
+            " ".join(["The discovery document names no usable token_endpoint.", *reasons]),
             endpoint=url,
             status=200,
             received=member_names(document),
@@ -166,10 +181,10 @@ def parse_metadata(
     return SmartMetadata(
         fhir_base=fhir_base,
         issuer=reader.string("issuer"),
-        user_access_brand_identifier=as_object(document.get("user_access_brand_identifier")),
+        user_access_brand_identifier=reader.of_type("user_access_brand_identifier", dict, "an object"),
         associated_endpoints=reader.associated(),
-        authorization_response_iss_parameter_supported=(
-            document.get("authorization_response_iss_parameter_supported") is True
+        authorization_response_iss_parameter_supported=reader.flag(
+            "authorization_response_iss_parameter_supported"
         ),
         raw=document,
         findings=tuple(reader.findings),
@@ -186,49 +201,63 @@ class _Reader:
         self.allow_insecure_loopback = allow_insecure_loopback
         self.findings: list[Finding] = []
 
-    def note(self, rule: str, message: str, advice: str = "") -> None:
-        self.findings.append(Finding(rule=rule, severity="warning", message=message, advice=advice))
+    def note(self, rule: str, message: str, advice: str = "", severity: Severity = "warning") -> None:
+        self.findings.append(Finding(rule=rule, severity=severity, message=message, advice=advice))
+
+    def value(self, name: str) -> JSON:
+        value = self.document.get(name)
+        return None if value == "" else value  # LinuxForHealth writes "" for what is not configured
+
+    def of_type(self, name: str, kind: type[T], article: str) -> T | None:
+        value = self.value(name)
+        if value is None or isinstance(value, kind):
+            return value
+        self.note("DI-12", f"{name} is not {article} and is ignored.")
+        return None
 
     def string(self, name: str) -> str | None:
-        value = self.document.get(name)
-        if value is None or value == "":  # LinuxForHealth writes "" for what is not configured
-            return None
-        if not isinstance(value, str):
-            self.note("DI-12", f"{name} is not a string and is ignored.")
-            return None
-        return value
+        return self.of_type(name, str, "a string")
+
+    def flag(self, name: str) -> bool:
+        return self.of_type(name, bool, "true or false") is True
 
     def endpoint(self, name: str) -> str | None:
         text = self.string(name)
         if text is None:
             return None
-        if text == self.document.get(name) and "://" not in text.partition("?")[0]:
-            self.note("DI-04", f"{name} is a relative URL.", "It was resolved against the FHIR base.")
         try:
-            return resolve_url(
+            url = resolve_url(
                 self.fhir_base, text, field=name, allow_insecure_loopback=self.allow_insecure_loopback
             ).text
         except ConfigurationError as exc:
             self.note("DI-18", f"{exc.message} It counts as missing.", "Nothing is sent to it.")
             return None
+        if url != text:
+            self.note(
+                "DI-04", f"{name} is a relative URL.", "It was resolved against the FHIR base.", "error"
+            )
+        return url
 
     def strings(self, name: str) -> tuple[str, ...]:
         alias = _ALIASES.get(name)
-        value: JSON = self.document.get(name)
-        if value is None and alias in self.document:
+        if alias and self.value(name) is None and self.value(alias) is not None:
             self.note("DI-12", f"{name} is missing; {alias} is read in its place.")
-            value = self.document[alias]
-        if value is None:
-            return ()
-        items = as_list(value)
-        if items is None:
-            self.note("DI-12", f"{name} is not a list and is ignored.")
-            return ()
-        return tuple(dict.fromkeys(item for item in items if isinstance(item, str)))
+            name = alias
+        items: list[JSON] = self.of_type(name, list, "a list") or []
+        names = [item for item in items if isinstance(item, str)]
+        if len(names) < len(items):
+            self.note("DI-12", f"{name} holds something other than strings, which is ignored.")
+        return tuple(dict.fromkeys(names))
 
     def associated(self) -> tuple[AssociatedEndpoint, ...]:
-        items = as_list(self.document.get("associated_endpoints"))
-        found = [self._associated(item) for item in items or ()]
+        items: list[JSON] = self.of_type("associated_endpoints", list, "a list") or []
+        found = [self._associated(item) for item in items]
+        if None in found:
+            self.note(
+                "DI-17",
+                "An item of associated_endpoints lacks url or capabilities and is skipped.",
+                severity="error",
+            )
         return tuple(item for item in found if item)
 
     def _associated(self, item: JSON) -> AssociatedEndpoint | None:
@@ -238,7 +267,4 @@ class _Reader:
                     url=url, capabilities=tuple(name for name in capabilities if isinstance(name, str))
                 )
             case _:
-                self.note(
-                    "DI-17", "An item of associated_endpoints lacks url or capabilities and is skipped."
-                )
                 return None

@@ -9,9 +9,12 @@ from __future__ import annotations
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.smart.binding import Binding, check_binding, check_registration
+from smart_async.smart.client_secret import PublicClient
+from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
 from smart_async.smart.scopes import Scopes
+from smart_async.smart.sign_in import with_identity
 from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response
 from smart_async.smart.tokens import Token
@@ -69,7 +72,8 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
         ConfigurationError: If *token* has no refresh token, or belongs to another registration.
         EndpointChangedError: If discovery now names another server; nothing was sent.
         OAuthError: If the server refused; `invalid_grant` means that the user has to sign in again.
-        ContextChangedError: If the answer is for another patient or carries more scope.
+        ContextChangedError: If the answer is for another patient or user, or carries more scope.
+        IdTokenError: If the answer holds an ID token that cannot be trusted.
     """
     config = state.config
     if not isinstance(token, Token):
@@ -93,11 +97,11 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
         (
             ("grant_type", "refresh_token"),
             ("refresh_token", token.refresh_token),
-            *([] if narrowed is None else [("scope", narrowed)]),
+            *_extra_fields(config, token, narrowed),
         ),
         once=True,
     )
-    return parse_token_response(
+    renewed = parse_token_response(
         response,
         binding=Binding.of(config, metadata),
         requested_scope=narrowed or str(token.launch_scopes),
@@ -105,3 +109,17 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
         limits=state.limits,
         sent=(token.refresh_token,),
     )
+    openid = token.identity is not None or "openid" in token.launch_scopes
+    return (yield from with_identity(state, metadata, renewed, nonce=None, openid=openid, previous=token))
+
+
+def _extra_fields(config: SmartConfig, token: Token, narrowed: str | None) -> list[tuple[str, str]]:
+    fields: list[tuple[str, str]] = []
+    if narrowed is None and config.refresh_includes_scope:
+        narrowed = str(token.launch_scopes)
+    if narrowed:
+        fields.append(("scope", narrowed))
+    named = config.client_id_in_body or isinstance(config.client_auth, PublicClient)
+    if config.refresh_includes_client_id and not named:
+        fields.append(("client_id", config.client_id))
+    return fields

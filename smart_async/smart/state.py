@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from smart_async.keys.jwks import VerificationKey
 from smart_async.limits import Limits
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.entropy import Entropy, system_entropy
 from smart_async.smart.metadata import SmartMetadata
 
-__all__ = ("CachedMetadata", "ClientState")
+__all__ = ("CachedMetadata", "ClientState", "ServerKeys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,36 @@ class CachedMetadata:
     fresh_until: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerKeys:
+    """
+    The keys with which one issuer signs ID tokens. Times are seconds on the monotonic clock.
+
+    Args:
+        issuer: Whose keys they are.
+        keys: The keys.
+        algorithms: The algorithms that the issuer says it signs with, or None where it does not say.
+        fetched_at: When they arrived.
+        asked_at: When they were last asked for, with or without success.
+        fresh_until: When they have to be asked for again.
+    """
+
+    issuer: str
+    keys: tuple[VerificationKey, ...]
+    algorithms: tuple[str, ...] | None
+    fetched_at: float
+    asked_at: float
+    fresh_until: float
+
+    def fresh(self, issuer: str, now: float) -> bool:
+        """Return whether these are keys of *issuer* that need no asking at *now*."""
+        return self.issuer == issuer and now < self.fresh_until
+
+    def asked(self, now: float) -> ServerKeys:
+        """Return the same keys, last asked for at *now*."""
+        return replace(self, asked_at=now)
+
+
 @dataclass(slots=True, kw_only=True)
 class ClientState:
     """
@@ -39,9 +70,11 @@ class ClientState:
         limits: How much is read of an answer.
         entropy: The source of random bytes.
         cached: The last discovery document, or None.
+        server_keys: The server's keys for ID tokens, or None.
     """
 
     config: SmartConfig
     limits: Limits = field(default_factory=Limits)
     entropy: Entropy = system_entropy
     cached: CachedMetadata | None = None
+    server_keys: ServerKeys | None = None

@@ -16,6 +16,7 @@ from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH, TOKEN_BYTES
 from smart_async.messages import JSON, Finding, JSONObject, Secret, Severity, as_object, strict_loads
 from smart_async.smart.binding import Binding
+from smart_async.smart.identity import Identity, identity_from_claims
 from smart_async.smart.launch import LaunchContext, parse_launch_context
 from smart_async.smart.scopes import Scopes
 
@@ -72,7 +73,7 @@ class Token:
     scopes: Scopes
     launch_scopes: Scopes
     context: LaunchContext
-    identity: None = None
+    identity: Identity | None = None
     findings: tuple[Finding, ...] = ()
     raw: Mapping[str, object] = field(repr=False)
     binding: Binding
@@ -107,6 +108,7 @@ class Token:
                 "scope": str(self.scopes),
                 "launch_scope": str(self.launch_scopes),
                 "context": _context_members(self.context),
+                "identity": dict(self.identity.claims) if self.identity else None,
                 "findings": [[f.rule, f.severity, f.message, f.advice] for f in self.findings],
                 "response": {
                     name: value.reveal() if isinstance(value, Secret) else value
@@ -179,9 +181,17 @@ def _from_members(members: JSONObject) -> Token:
         context=_context(_object(members["context"])),
         findings=tuple(_finding(item) for item in members["findings"]),
         raw=response,
+        identity=_identity(members),
         binding=Binding.from_members(members),
         issued_at=_seconds(members["issued_at"]),
     )
+
+
+def _identity(members: JSONObject) -> Identity | None:
+    if members["identity"] is None:
+        return None
+    identity, _ = identity_from_claims(_object(members["identity"]), fhir_base=_text(members["fhir_base"]))
+    return identity
 
 
 def _object(value: JSON) -> JSONObject:

@@ -1,0 +1,89 @@
+"""
+Client authentication at the endpoints beside the token endpoint.
+
+An assertion is a password for five minutes. Its `aud` names the token endpoint, so whoever receives one
+can spend it there: it is sent to another endpoint only where both have the same origin. For an endpoint
+elsewhere that you trust by name it is made out to that endpoint alone.
+
+Spec: RFC 7523, section 3; RFC 7009, section 2.1; RFC 7662, section 2.1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from smart_async.errors import ConfigurationError, EndpointChangedError
+from smart_async.flow import Flow
+from smart_async.messages import Secret
+from smart_async.smart.binding import origin_of
+from smart_async.smart.client_auth import Authentication
+from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.state import ClientState
+
+__all__ = ("EndpointAuth", "authenticate_at", "check_origin")
+
+EndpointAuth = Literal["client", "bearer", "none"]
+"""Who is asking: the client itself, the bearer of a token, or nobody in particular."""
+
+
+def check_origin(state: ClientState, metadata: SmartMetadata, endpoint: str) -> None:
+    """
+    Refuse to send credentials or tokens to an endpoint of an origin that nobody vouched for.
+
+    Args:
+        state: The client.
+        metadata: The server.
+        endpoint: Where something secret would be sent.
+
+    Raises:
+        EndpointChangedError: If it shares the origin neither of the token endpoint nor of a trusted one.
+    """
+    origin = origin_of(endpoint)
+    if origin != origin_of(metadata.token_endpoint) and origin not in state.config.trusted_origins:
+        raise EndpointChangedError(
+            f"The endpoint is on {origin}, not where the token endpoint is; nothing was sent.",
+            endpoint=endpoint,
+            advice=f"If it belongs to the same server, add {origin!r} to trusted_origins.",
+        )
+
+
+def authenticate_at(
+    state: ClientState,
+    metadata: SmartMetadata,
+    endpoint: str,
+    *,
+    method: EndpointAuth,
+    bearer: Secret | None = None,
+) -> Flow[Authentication]:
+    """
+    Return what authorizes a request to *endpoint*.
+
+    Args:
+        state: The client.
+        metadata: The server.
+        endpoint: Where the request goes.
+        method: Who is asking.
+        bearer: The access token, for `"bearer"`.
+
+    Raises:
+        EndpointChangedError: If *endpoint* has an origin that is not trusted with this client's tokens.
+        ConfigurationError: If there is no access token to ask with.
+    """
+    check_origin(state, metadata, endpoint)
+    match method:
+        case "none":
+            return Authentication()
+        case "bearer":
+            if bearer is None:
+                raise ConfigurationError("There is no access token to authorize the request with.")
+            return Authentication(headers=(("Authorization", f"Bearer {bearer.reveal()}"),))
+        case "client":
+            same = origin_of(endpoint) == origin_of(metadata.token_endpoint)
+            return (
+                yield from state.config.client_auth.authenticate(
+                    state.config,
+                    metadata,
+                    metadata.token_endpoint if same else endpoint,
+                    entropy=state.entropy,
+                )
+            )
