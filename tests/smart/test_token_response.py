@@ -113,7 +113,7 @@ def test_expires_in_as_a_string_of_digits(with_member, value, lasts):
 @pytest.mark.rule("TK-15")
 @pytest.mark.parametrize("value", [..., None, "", "abc", "3600s", "1e3", "NaN", "inf", "٣٦٠٠", "9" * 65])
 def test_expires_in_that_says_nothing(with_member, value):
-    """Absent, null or unreadable: the end is unknown, the token is used until a 401, and a finding says so."""
+    """Absent, null or unreadable: the end is unknown until a 401, and a finding says so."""
     token = with_member("expires_in", value)
     assert token.expires_at is None
     assert rules(token) == ["TK-15"]
@@ -257,7 +257,7 @@ def test_scope_missing(with_member, value):
 @pytest.mark.parametrize("value", [5, True, {}, ["openid", 5], [["openid"]], 'open"id', "a\nb", "ü"])
 def test_scope_that_is_none(with_member, value):
     """Other kinds, and characters that no scope may hold, are the server's fault and say so."""
-    with pytest.raises(TokenResponseError, match="^scope "):
+    with pytest.raises(TokenResponseError, match=r"^scope "):
         with_member("scope", value)
 
 
@@ -417,7 +417,8 @@ def test_a_redirect_is_not_followed(parse, status):
     with pytest.raises(TokenResponseError) as caught:
         parse(None, status=status, headers={"Location": "https://other.example/token?session=s3cret"})
     assert caught.value.message == (
-        f"The token endpoint redirected ({status}) to https://other.example; credentials are never sent along."
+        f"The token endpoint redirected ({status}) to https://other.example; "
+        "credentials are never sent along."
     )
 
 
