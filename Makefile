@@ -104,7 +104,7 @@ clean: ## remove everything that the targets made
 	@touch $@
 
 %/.core: %/.pip pyproject.toml
-	@$*/bin/python $(PIP) --editable . --group test
+	@$*/bin/python $(PIP) --editable . --group test-core
 	@touch $@
 
 # Kept although they are steps on the way to another.

@@ -65,6 +65,7 @@ anyio.run(parent)
 @pytest.mark.parametrize("script", [BLOCKING, ASYNC], ids=["blocking", "async"])
 def test_a_fork_drops_the_connections(servers, library, script):
     """Parent keeps its connection, child opens its own; two processes on one would mix up answers."""
+    pytest.importorskip(library.lower(), reason=f"needs the extra {library.lower()}")
     server = servers.honest()
     kind = f"{'Async' if script is ASYNC else ''}{library}Transport"
     done = subprocess.run(

@@ -70,6 +70,7 @@ def test_a_library_that_is_not_installed(kind, monkeypatch):
 
 def test_nothing_is_loaded_before_the_first_request():
     """Importing the package and making a transport loads no HTTP library, and takes no time."""
+    pytest.importorskip("httpx2", reason="needs the extra httpx2")
     script = (
         "import sys, smart_async.transports as t\n"
         "t.HttpxTransport(), t.AsyncHttpxTransport(), t.Httpx2Transport(), t.ScriptedTransport()\n"
