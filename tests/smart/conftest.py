@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from smart_async import PrivateKeyJWT, SigningKey, SmartConfig
-from smart_async.flow import Flow, Instant, Now, Send, Sign, Step
+from smart_async.flow import Exclusive, Flow, Instant, Now, Send, Sign, Sleep, Step
 from smart_async.messages import Headers, Request, Response
 from smart_async.smart.binding import Binding
 from smart_async.smart.metadata import SmartMetadata, parse_metadata
@@ -52,7 +52,8 @@ class CountingEntropy:
 @dataclass
 class Script:
     """
-    Performs the steps of a flow: `Now` from its own clock, `Sign` with the signer, `Send` from a list.
+    Performs the steps of a flow: `Now` from its own clock, `Sign` with the signer, `Send` from a list,
+    `Sleep` by letting time pass, `Exclusive` by running the inner flow.
 
     An exception among the answers is thrown into the flow at its `Send`. A request beyond the list fails
     the test, and so does `finished()` while answers are left over.
@@ -92,6 +93,13 @@ class Script:
                     outcome = signer.sign(signing_input)  # type: ignore[union-attr]
                 case Send(request):
                     outcome, failure = self._send(request)
+                case Sleep(seconds):
+                    self.advance(seconds)
+                case Exclusive(_, inner):
+                    try:
+                        outcome = self.run(inner)
+                    except Exception as exc:
+                        failure = exc
                 case _:
                     raise AssertionError(f"the flow asked for {step!r}")
 
