@@ -5,11 +5,11 @@ A configuration from environment variables, as containers and batch jobs are giv
 |--------------------------|------------------------------------------------------------------------|
 | `FHIR_BASE_URL`          | the FHIR base URL (needed)                                             |
 | `SMART_CLIENT_ID`        | the client id from the registration (needed)                           |
-| `SMART_PRIVATE_KEY_PATH` | the file with the private key: PEM, PKCS #12, JWK or JWK Set (needed)  |
+| `SMART_PRIVATE_KEY_PATH` | the file with the private key: PEM, PKCS #12, JWK or JWK Set           |
 | `SMART_KEY_ID`           | the key's id; its thumbprint if not set                                |
 | `SMART_KEY_PASSPHRASE`   | what opens an encrypted key file                                       |
 | `SMART_JWKS_URI`         | the registered JWK Set URL, sent as `jku`                              |
-| `SMART_CLIENT_SECRET`    | refused beside a key: a client authenticates in one way                |
+| `SMART_CLIENT_SECRET`    | the client secret, if there is no key (one of the two is needed)       |
 | `SMART_REDIRECT_URI`     | the registered redirect URI, for logins                                |
 | `SMART_SCOPE`            | the scopes to ask for                                                  |
 """
@@ -21,13 +21,15 @@ from collections.abc import Mapping
 
 from smart_async.errors import ConfigurationError
 from smart_async.files.keyfiles import load_signing_key
-from smart_async.messages import Finding
-from smart_async.smart.client_auth import PrivateKeyJWT
+from smart_async.messages import Finding, Secret
+from smart_async.smart.client_auth import ClientAuth, PrivateKeyJWT
+from smart_async.smart.client_secret import ClientSecret
 from smart_async.smart.config import SmartConfig
 
 __all__ = ("config_from_env",)
 
 _VARIABLES = {
+    "client_auth": "SMART_CLIENT_SECRET",
     "client_id": "SMART_CLIENT_ID",
     "fhir_base": "FHIR_BASE_URL",
     "jku": "SMART_JWKS_URI",
@@ -61,19 +63,11 @@ def config_from_env(
     """
     values = os.environ if environ is None else environ
     fhir_base, client_id = _needed(values, "FHIR_BASE_URL"), _needed(values, "SMART_CLIENT_ID")
-    key_path = _key_path(values)
     try:
-        key = load_signing_key(
-            key_path,
-            kid=_optional(values, "SMART_KEY_ID"),
-            # Asked for only if the key is encrypted: one environment may serve several keys.
-            passphrase=lambda: values.get("SMART_KEY_PASSPHRASE", ""),
-            findings=findings,
-        )
         return SmartConfig(
             fhir_base=fhir_base,
             client_id=client_id,
-            client_auth=PrivateKeyJWT(key, jku=_optional(values, "SMART_JWKS_URI")),
+            client_auth=_client_auth(values, findings),
             redirect_uri=_optional(values, "SMART_REDIRECT_URI"),
             scope=_optional(values, "SMART_SCOPE") or "",
             allow_insecure_loopback=allow_insecure_loopback,
@@ -104,7 +98,7 @@ def _needed(values: Mapping[str, str], variable: str) -> str:
     return value
 
 
-def _key_path(values: Mapping[str, str]) -> str:
+def _client_auth(values: Mapping[str, str], findings: list[Finding] | None) -> ClientAuth:
     path, secret = _optional(values, "SMART_PRIVATE_KEY_PATH"), _optional(values, "SMART_CLIENT_SECRET")
     if path and secret:
         raise ConfigurationError(
@@ -113,15 +107,20 @@ def _key_path(values: Mapping[str, str]) -> str:
             advice="Unset the one that is not in your registration.",
         )
     if secret:
-        raise ConfigurationError(
-            "SMART_CLIENT_SECRET is set, and this version authenticates with a private key only.",
-            field="SMART_CLIENT_SECRET",
-            advice="Register a key and set SMART_PRIVATE_KEY_PATH to its file.",
-        )
+        # Blanks may belong to a secret; the line break behind it is the file's that it came from.
+        return ClientSecret(Secret(values["SMART_CLIENT_SECRET"].rstrip("\r\n")))
     if not path:
         raise ConfigurationError(
-            "Nothing is set that the client could authenticate with: SMART_PRIVATE_KEY_PATH is missing.",
+            "Nothing is set that the client could authenticate with.",
             field="SMART_PRIVATE_KEY_PATH",
-            advice="Set it to the file with the private key of your registration.",
+            advice="Set SMART_PRIVATE_KEY_PATH to the file with your private key, or SMART_CLIENT_SECRET to "
+            "your secret. For a public client build a SmartConfig with PublicClient().",
         )
-    return path
+    key = load_signing_key(
+        path,
+        kid=_optional(values, "SMART_KEY_ID"),
+        # Asked for only if the key is encrypted: one environment may serve several keys.
+        passphrase=lambda: values.get("SMART_KEY_PASSPHRASE", ""),
+        findings=findings,
+    )
+    return PrivateKeyJWT(key, jku=_optional(values, "SMART_JWKS_URI"))

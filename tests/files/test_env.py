@@ -5,6 +5,8 @@ import pytest
 from smart_async.errors import ConfigurationError
 from smart_async.files import config_from_env, write_private_key
 from smart_async.keys import SigningKey
+from smart_async.messages import Secret
+from smart_async.smart.client_secret import ClientSecret
 
 
 @pytest.fixture(scope="session")
@@ -90,12 +92,14 @@ def test_a_needed_variable_that_is_missing_or_empty_is_named(environ, variable):
 
 
 @pytest.mark.parametrize("path", [None, "", " "])
-def test_without_a_key_the_error_says_what_to_set(environ, path):
-    """Nothing to authenticate with: the variable to set is named."""
+def test_without_key_and_secret_the_error_says_what_to_set(environ, path):
+    """Nothing to authenticate with: both variables are named, and the way for public clients."""
     del environ["SMART_PRIVATE_KEY_PATH"]
     given = {} if path is None else {"SMART_PRIVATE_KEY_PATH": path}
-    with pytest.raises(ConfigurationError, match=r"Nothing is set .* SMART_PRIVATE_KEY_PATH"):
+    with pytest.raises(ConfigurationError, match="Nothing is set") as caught:
         config_from_env(environ | given)
+    for name in ("SMART_PRIVATE_KEY_PATH", "SMART_CLIENT_SECRET", "PublicClient"):
+        assert name in caught.value.advice
 
 
 def test_a_key_and_a_secret_together_are_refused_by_both_names(environ):
@@ -107,12 +111,21 @@ def test_a_key_and_a_secret_together_are_refused_by_both_names(environ):
     assert "CANARY" not in str(caught.value)
 
 
-def test_a_secret_alone_is_refused_without_quoting_it(environ):
-    """Secrets cannot authenticate yet, and saying so beats ignoring the variable."""
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_alone_makes_a_client_with_a_secret(environ, end):
+    """The secret is taken as it is, but for the line break of the file it came from, and is not shown."""
     del environ["SMART_PRIVATE_KEY_PATH"]
-    with pytest.raises(ConfigurationError, match="with a private key only") as caught:
-        config_from_env(environ | {"SMART_CLIENT_SECRET": "CANARY"})
-    assert (caught.value.field, "CANARY" in str(caught.value)) == ("SMART_CLIENT_SECRET", False)
+    config = config_from_env(environ | {"SMART_CLIENT_SECRET": f" m0ss GREEN {end}"})
+    assert config.client_auth == ClientSecret(Secret(" m0ss GREEN "))
+    assert "m0ss" not in repr(config)
+
+
+def test_a_secret_that_cannot_be_sent_names_its_variable(environ):
+    """A control character inside a secret is refused under the variable's name, unquoted."""
+    del environ["SMART_PRIVATE_KEY_PATH"]
+    with pytest.raises(ConfigurationError, match=r"^SMART_CLIENT_SECRET: ") as caught:
+        config_from_env(environ | {"SMART_CLIENT_SECRET": "CAN\nARY"})
+    assert "ARY" not in caught.value.message.removeprefix("SMART_CLIENT_SECRET: ")
 
 
 @pytest.mark.parametrize(
