@@ -107,7 +107,7 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
         requested_scope=narrowed or str(token.launch_scopes),
         previous=token,
         limits=state.limits,
-        sent=(token.refresh_token,),
+        sent=(token.refresh_token, token.access_token),
     )
     openid = token.identity is not None or "openid" in token.launch_scopes
     return (yield from with_identity(state, metadata, renewed, nonce=None, openid=openid, previous=token))
