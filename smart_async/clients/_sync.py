@@ -22,6 +22,7 @@ from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.refresh import refresh
 from smart_async.smart.revocation import revoke
 from smart_async.smart.scopes import Scopes
+from smart_async.smart.style import SmartStyle, fetch_style
 from smart_async.smart.tokens import Token
 from smart_async.transports import open_transport
 
@@ -103,6 +104,10 @@ class SmartClient:
     def revoke(self, token: Token) -> None:
         """Tell the server that a token is no longer needed. See `smart_async.smart.revocation.revoke`."""
         return self._run(revoke(self._state, token))
+
+    def fetch_style(self, token: Token) -> SmartStyle | None:
+        """Return the EHR's style object, if it named one. See `smart_async.smart.style.fetch_style`."""
+        return self._run(fetch_style(self._state, token))
 
     def close(self) -> None:
         """Release the connections, unless the transport was yours."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -50,6 +51,31 @@ class AuthorizationForm:
 
     action: str
     fields: tuple[tuple[str, str], ...] = field(repr=False)
+
+    def html(self, *, nonce: str | None = None, button: str = "Continue") -> str:
+        """
+        Return a page that posts the form by itself, and has a button where scripts are off.
+
+        Every value is escaped: `launch` and the server's own URL come from outside.
+
+        Args:
+            nonce: The nonce of your Content-Security-Policy; without one the page holds no script, and
+                the user presses the button.
+            button: The button's text.
+        """
+        inputs = "".join(
+            f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+            for name, value in self.fields
+        )
+        script = (
+            "" if nonce is None else f'<script nonce="{escape(nonce)}">document.forms[0].submit()</script>'
+        )
+        return (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="referrer" content="no-referrer"><title>Sign in</title></head><body>'
+            f'<form method="post" action="{escape(self.action)}">{inputs}'
+            f"<button>{escape(button)}</button></form>{script}</body></html>"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

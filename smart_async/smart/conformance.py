@@ -11,30 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from smart_async.messages import Finding, as_list
+from smart_async.smart.capabilities import FORMER_NAMES, capability_sets
 
 __all__ = ("conformance_findings",)
 
-_CLIENT_TYPES = frozenset({"client-public", "client-confidential-symmetric"})
-_SETS = (
-    frozenset({"launch-standalone", "context-standalone-patient", "permission-patient"}),
-    frozenset({"launch-ehr", "context-ehr-patient", "permission-patient"}),
-    frozenset({"launch-standalone", "permission-user", "permission-patient"}),
-    frozenset(
-        {
-            "launch-ehr",
-            "context-ehr-patient",
-            "context-ehr-encounter",
-            "permission-user",
-            "permission-patient",
-        }
-    ),
-)
 _REQUIRED = ("grant_types_supported", "capabilities", "code_challenge_methods_supported")
 _SMART_ALGORITHMS = frozenset({"RS384", "ES384"})
-_LEGACY = {
-    "context-passthrough-banner": "context-banner",
-    "context-passthrough-style": "context-style",
-}
 _OPERATOR = "Tell the server's operator; clients have to guess."
 
 
@@ -107,14 +89,13 @@ def _sets(capabilities: frozenset[str]) -> list[Finding]:
         Finding(
             rule="DI-12",
             severity="info",
-            message=f"The capability {legacy} is an old name of {current}.",
+            message=f"The capability {former} is a former name of {current}.",
         )
-        for legacy, current in _LEGACY.items()
-        if legacy in capabilities
+        for former, current in FORMER_NAMES.items()
+        if former in capabilities
     ]
     launches = capabilities & {"launch-ehr", "launch-standalone"}
-    whole = any(needed <= capabilities for needed in _SETS) and capabilities & _CLIENT_TYPES
-    if launches and not whole:
+    if launches and not capability_sets(capabilities):
         findings.append(
             Finding(
                 rule="DI-15",

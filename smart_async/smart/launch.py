@@ -51,7 +51,7 @@ class EHRLaunch:
         """Refuse what no EHR would send."""
         for name, value in (("iss", self.iss), ("launch", self.launch)):
             if (
-                not isinstance(value, str)  # a missing query parameter, passed on as None
+                not isinstance(value, str)  # type: ignore[redundant-expr]  # None for a missing parameter
                 or not _VISIBLE[name].fullmatch(value)
                 or len(value) > CALLBACK_PARAMETER_BYTES
             ):

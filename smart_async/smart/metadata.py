@@ -11,15 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from smart_async.errors import ConfigurationError, DiscoveryError
-from smart_async.messages import JSON, Finding, JSONObject, Severity, member_names, resolve_url
+from smart_async.messages import (
+    JSON,
+    Finding,
+    JSONObject,
+    Severity,
+    as_list,
+    as_object,
+    member_names,
+    resolve_url,
+)
+from smart_async.smart.capabilities import Capability, capability_sets, current_names
 from smart_async.smart.conformance import conformance_findings
 
 __all__ = ("OVERRIDES", "AssociatedEndpoint", "SmartMetadata", "parse_metadata")
 
-T = TypeVar("T")
 
 _ENDPOINTS = (
     "authorization_endpoint",
@@ -133,6 +142,27 @@ class SmartMetadata:
     sources: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     findings: tuple[Finding, ...] = ()
 
+    def supports(self, capability: str) -> bool:
+        """
+        Return whether the server lists *capability*, under today's name or its former one.
+
+        Args:
+            capability: A `Capability`, or the URI of an extension.
+        """
+        return capability in current_names(self.capabilities)
+
+    @property
+    def capability_sets(self) -> tuple[str, ...]:
+        """The capability sets of SMART that the server offers in full."""
+        return capability_sets(self.capabilities)
+
+    @property
+    def supports_backend_services(self) -> bool:
+        """Whether the server seems to offer Backend Services, for which there is no capability."""
+        return "client_credentials" in self.grant_types_supported and self.supports(
+            Capability.CLIENT_CONFIDENTIAL_ASYMMETRIC
+        )
+
     def conformance(self) -> tuple[Finding, ...]:
         """
         Return what this server does otherwise than the specification says.
@@ -181,7 +211,9 @@ def parse_metadata(
     return SmartMetadata(
         fhir_base=fhir_base,
         issuer=reader.string("issuer"),
-        user_access_brand_identifier=reader.of_type("user_access_brand_identifier", dict, "an object"),
+        user_access_brand_identifier=as_object(
+            reader.of_type("user_access_brand_identifier", dict, "an object")
+        ),
         associated_endpoints=reader.associated(),
         authorization_response_iss_parameter_supported=reader.flag(
             "authorization_response_iss_parameter_supported"
@@ -208,7 +240,7 @@ class _Reader:
         value = self.document.get(name)
         return None if value == "" else value  # LinuxForHealth writes "" for what is not configured
 
-    def of_type(self, name: str, kind: type[T], article: str) -> T | None:
+    def of_type(self, name: str, kind: type, article: str) -> JSON:
         value = self.value(name)
         if value is None or isinstance(value, kind):
             return value
@@ -216,7 +248,8 @@ class _Reader:
         return None
 
     def string(self, name: str) -> str | None:
-        return self.of_type(name, str, "a string")
+        text: str | None = self.of_type(name, str, "a string")
+        return text
 
     def flag(self, name: str) -> bool:
         return self.of_type(name, bool, "true or false") is True
@@ -243,14 +276,14 @@ class _Reader:
         if alias and self.value(name) is None and self.value(alias) is not None:
             self.note("DI-12", f"{name} is missing; {alias} is read in its place.")
             name = alias
-        items: list[JSON] = self.of_type(name, list, "a list") or []
+        items = as_list(self.of_type(name, list, "a list")) or []
         names = [item for item in items if isinstance(item, str)]
         if len(names) < len(items):
             self.note("DI-12", f"{name} holds something other than strings, which is ignored.")
         return tuple(dict.fromkeys(names))
 
     def associated(self) -> tuple[AssociatedEndpoint, ...]:
-        items: list[JSON] = self.of_type("associated_endpoints", list, "a list") or []
+        items = as_list(self.of_type("associated_endpoints", list, "a list")) or []
         found = [self._associated(item) for item in items]
         if None in found:
             self.note(

@@ -14,7 +14,17 @@ from typing import get_args
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH, TOKEN_BYTES
-from smart_async.messages import JSON, Finding, JSONObject, Secret, Severity, as_object, strict_loads
+from smart_async.messages import (
+    JSON,
+    Finding,
+    JSONObject,
+    Secret,
+    Severity,
+    as_object,
+    same_base,
+    strict_loads,
+)
+from smart_async.smart.authorization_details import AuthorizationDetail, parse_authorization_details
 from smart_async.smart.binding import Binding
 from smart_async.smart.identity import Identity, identity_from_claims
 from smart_async.smart.launch import LaunchContext, parse_launch_context
@@ -85,6 +95,36 @@ class Token:
             f"<Token for {self.binding.client_id} at {self.binding.fhir_base}, scopes '{self.scopes}', "
             f"expires_at={self.expires_at}, {'with' if self.refresh_token else 'no'} refresh token>"
         )
+
+    @property
+    def authorization_details(self) -> tuple[AuthorizationDetail, ...]:
+        """What the token is good for at other FHIR endpoints, where the server said so."""
+        details, _ = parse_authorization_details(
+            self.raw,
+            scopes=self.scopes,
+            context=self.context,
+            allow_insecure_loopback=self.binding.fhir_base.startswith("http://"),
+        )
+        return details
+
+    def at(self, location: str) -> AuthorizationDetail | None:
+        """
+        Return what the token is good for at a FHIR endpoint, or None where it must not be sent.
+
+        Args:
+            location: A FHIR base URL.
+
+        Spec: SMART App Launch 2.2, scopes-and-launch-context (authorization_details).
+        """
+        found = next((detail for detail in self.authorization_details if detail.at(location)), None)
+        if found is None and same_base(location, self.binding.fhir_base):
+            return AuthorizationDetail(
+                locations=(self.binding.fhir_base,),
+                fhir_versions=(),
+                scopes=self.scopes,
+                context=self.context,
+            )
+        return found
 
     def expired(self, now: float) -> bool:
         """
