@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         OAuthError,
         OutcomeUnknownError,
         ProtocolError,
+        RegistrationChangedError,
         SmartError,
         StoreError,
         TokenOriginError,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from smart_async.messages.secret import Secret
     from smart_async.smart.authorization import PendingAuthorization
     from smart_async.smart.client_auth import PrivateKeyJWT
+    from smart_async.smart.client_metadata import ClientMetadata
+    from smart_async.smart.client_registration import ClientRegistration
     from smart_async.smart.client_secret import ClientSecret, PublicClient
     from smart_async.smart.config import SmartConfig
     from smart_async.smart.identity import FhirUser, Identity
@@ -52,6 +55,8 @@ _HOMES = {
     "AssociatedEndpoint": "smart.metadata",
     "AsyncSmartClient": "clients._async",
     "CallbackError": "errors",
+    "ClientMetadata": "smart.client_metadata",
+    "ClientRegistration": "smart.client_registration",
     "ClientSecret": "smart.client_secret",
     "ConfigurationError": "errors",
     "ContextChangedError": "errors",
@@ -71,6 +76,7 @@ _HOMES = {
     "PendingAuthorization": "smart.authorization",
     "PrivateKeyJWT": "smart.client_auth",
     "ProtocolError": "errors",
+    "RegistrationChangedError": "errors",
     "PublicClient": "smart.client_secret",
     "Scope": "smart.scopes",
     "Scopes": "smart.scopes",
@@ -95,6 +101,8 @@ __all__ = (
     "AssociatedEndpoint",
     "AsyncSmartClient",
     "CallbackError",
+    "ClientMetadata",
+    "ClientRegistration",
     "ClientSecret",
     "ConfigurationError",
     "ContextChangedError",
@@ -115,6 +123,7 @@ __all__ = (
     "PrivateKeyJWT",
     "ProtocolError",
     "PublicClient",
+    "RegistrationChangedError",
     "Scope",
     "Scopes",
     "Secret",

@@ -15,6 +15,7 @@ SmartError                  the root: catch this to catch everything of ours
 │   ├── TokenResponseError  the token endpoint said yes, but with an unusable answer
 │   ├── IdTokenError        the ID token cannot be trusted
 │   ├── ContextChangedError a refresh came back for another patient, another user or more scope
+│   ├── RegistrationChangedError  the server registered another client than the one asked for
 │   └── TokenOriginError    a URL would have carried the access token to another server
 └── OAuthError              the server said no, in OAuth's own words (.error, .description, .status)
 ```
@@ -37,6 +38,7 @@ __all__ = (
     "OAuthError",
     "OutcomeUnknownError",
     "ProtocolError",
+    "RegistrationChangedError",
     "SmartError",
     "StoreError",
     "TokenOriginError",
@@ -62,8 +64,9 @@ class SmartError(Exception):
         self.advice = advice
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle without any token: it would be plain text."""
-        return type(self), self.args, {name: value for name, value in vars(self).items() if name != "token"}
+        """Pickle without token or registration: they would be plain text."""
+        kept = {name: value for name, value in vars(self).items() if name not in ("token", "registration")}
+        return type(self), self.args, kept
 
     def __str__(self) -> str:
         """Return message, endpoint and advice as one readable paragraph."""
@@ -225,6 +228,17 @@ class ContextChangedError(ProtocolError):
     ) -> None:
         super().__init__(message, endpoint=endpoint, advice=advice, status=status, received=received)
         self.token = token
+
+
+class RegistrationChangedError(ProtocolError):
+    """
+    The server registered another client than the one asked for: other keys, other redirect URIs, no proof.
+
+    The client exists all the same, so `registration` is its `ClientRegistration`: delete it, or register
+    again and allow the change. It is left out when the error is pickled.
+    """
+
+    registration: object = None
 
 
 class TokenOriginError(ProtocolError):

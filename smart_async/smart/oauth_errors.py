@@ -45,6 +45,11 @@ ADVICE: Mapping[str, str] = {
     "unsupported_grant_type": "The server does not offer this grant type at all.",
     "invalid_request": "The server misses or dislikes a parameter; its description may say which.",
     "access_denied": "The user or the server's policy said no. Ask again only if the user wants to.",
+    "invalid_redirect_uri": "The server does not take this redirect URI; its rules for them are its own.",
+    "invalid_client_metadata": "The server dislikes a member of the registration; see its description.",
+    "invalid_software_statement": "The software statement is wrong, expired or not meant for this server.",
+    "unapproved_software_statement": "The software statement is from somebody whom the server does not know.",
+    "invalid_token": "The access token is expired, revoked or not meant for this; get a new one.",
     "temporarily_unavailable": "Try again later.",
     "server_error": "The server failed; try again later, and give its operator the correlation id.",
 }
