@@ -143,7 +143,7 @@ class Attempt:
             return self.late()
         if self._phase == "sent":
             return self._explain_broken(exc, core)
-        if isinstance(exc, core.PoolTimeout):
+        if isinstance(exc, core.PoolTimeout):  # pragma: no cover - a slot was free, so the pool has one
             return self.failure("No connection became free in time.", "Nothing was sent; try again.")
         if isinstance(exc, core.ProxyError) or self._phase == "tunnelling":
             return self.failure(

@@ -61,6 +61,41 @@ async def test_service_after_many_cancellations(kind, servers):
 
 
 @KINDS
+@pytest.mark.parametrize("kept", [False, True])
+async def test_cancellation_at_each_step(kind, servers, kept):
+    """Wherever a request is cancelled, the next one gets its only connection, or a new one, at once."""
+    server = servers.honest()
+    async with kind(max_connections=1) as transport:
+        for steps in range(60):
+            if kept:
+                await transport.async_send(request_to(server), Timeouts())
+            async with anyio.create_task_group() as group:
+                group.start_soon(transport.async_send, request_to(server), Timeouts())
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+            assert (await transport.async_send(request_to(server), Timeouts(pool=5))).status == 200
+
+
+@pytest.mark.parametrize("kind", [AsyncHttpxTransport, AsyncHttpx2Transport])
+def test_native_cancellation_at_each_step(kind, servers):
+    """The same holds for a task that asyncio itself cancels, which no scope of anyio shields."""
+    server = servers.honest()
+
+    async def cancel_everywhere():
+        async with kind(max_connections=1) as transport:
+            for steps in range(60):
+                task = asyncio.create_task(transport.async_send(request_to(server), Timeouts()))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+                assert (await transport.async_send(request_to(server), Timeouts(pool=5))).status == 200
+
+    asyncio.run(cancel_everywhere())
+
+
+@KINDS
 async def test_cancellation_in_mid_request(kind, servers):
     """A request that is cancelled while the server thinks lets go of its connection at once."""
     arrived, hung_up = threading.Event(), threading.Event()
@@ -147,19 +182,32 @@ async def test_closing_twice_and_unused(kind):
 
 @pytest.mark.parametrize("kind", [AsyncHttpxTransport, AsyncHttpx2Transport])
 def test_one_loop_after_another(kind, servers, anyio_backend):
-    """One transport serves several event loops in turn, each over connections of its own."""
+    """One transport serves several event loops in turn, and forgets those that are over."""
     server = servers.honest()
-    transport = kind()
+    transport, tokens = kind(), []
 
     async def use():
+        tokens.append(anyio.lowlevel.current_token())
         request = request_to(server, fresh=True)
         return (await transport.async_send(request, Timeouts())).status
 
     assert [anyio.run(use, backend=anyio_backend) for _ in range(3)] == [200] * 3
     assert server.connections == 3
     if anyio_backend == "asyncio":
-        assert len([loop for loop in transport._loops if not loop.is_closed()]) == 0
-        assert len(transport._loops) <= 1
+        assert len(transport._loops) == 1
+
+
+@KINDS
+async def test_another_process_gets_its_own_connections(kind, servers):
+    """In a process that is not the one it was used in, a transport opens connections anew."""
+    server = servers.honest()
+    async with kind() as transport:
+        await transport.async_send(request_to(server), Timeouts())
+        (parents,) = transport._loops.values()
+        transport._pid = -1
+        await transport.async_send(request_to(server), Timeouts())
+        assert server.connections == 2
+        await parents.pool.inner.aclose()
 
 
 @KINDS

@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from smart_async.limits import Timeouts
+from smart_async.messages import Request
+from smart_async.transports import Httpx2Transport, HttpxTransport
+
 BLOCKING = """
 import os, sys
 from smart_async.limits import Timeouts
@@ -77,3 +81,17 @@ def test_a_fork_drops_the_connections(servers, library, script):
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "200", "")
     assert (len(server.requests), server.connections) == (3, 2)
+
+
+@pytest.mark.parametrize("kind", [HttpxTransport, Httpx2Transport])
+def test_another_process_gets_its_own_connections(servers, kind):
+    """What a fork does, seen from within one process: the old connections are closed, new ones opened."""
+    server = servers.honest()
+    request = Request(method="GET", url=server.url, purpose="discovery")
+    with kind() as transport:
+        transport.send(request, Timeouts())
+        (inherited,) = transport._slots.backend._streams
+        transport._pid = -1
+        transport.send(request, Timeouts())
+        assert inherited.get_extra_info("socket").fileno() == -1
+        assert server.connections == 2
