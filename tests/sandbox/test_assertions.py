@@ -55,6 +55,8 @@ def test_header_rules(hand, header, rule):
     [
         pytest.param({"iss": ...}, "AS-07", id="no iss"),
         pytest.param({"iss": ["asymmetric"]}, "AS-07", id="iss is a list"),
+        pytest.param({"iss": ..., "sub": ...}, "AS-07", id="neither iss nor sub"),
+        pytest.param({"iss": ["a"], "sub": ["a"]}, "AS-07", id="iss and sub are lists"),
         pytest.param({"sub": ...}, "AS-07", id="no sub"),
         pytest.param({"sub": "another"}, "AS-07", id="sub is not iss"),
         pytest.param({"iss": "nobody", "sub": "nobody"}, "AS-21", id="unknown client"),
