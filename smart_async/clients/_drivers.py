@@ -106,12 +106,10 @@ class Performer:
         self._transport = transport
         self._timeouts = timeouts
         self._clock = clock
-        self._locks: dict[str, threading.Lock] | None = None
+        self._locks: dict[str, threading.Lock] = {}
 
     def _lock(self, key: str) -> threading.Lock:
-        if self._locks is None:
-            self._locks = {}
-        return self._locks.setdefault(key, threading.Lock())
+        return self._locks.setdefault(key, threading.Lock())  # one step, for the threads that share this
 
     def __call__(self, step: Step) -> Any:
         """Perform *step* and return its outcome."""
