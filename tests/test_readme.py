@@ -1,0 +1,142 @@
+"""The README's commands and examples work as they are written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smart_async import public_jwks
+from smart_async.files import load_signing_key
+from smart_async.sandbox import Sandbox, serve
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = [(match["language"], match["text"]) for match in BLOCK.finditer(README.read_text("utf-8"))]
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+COMMANDS = [
+    line.removeprefix("$ ").partition("  #")[0]
+    for language, text in BLOCKS
+    if language == "console"
+    for line in text.splitlines()
+    if line.startswith("$ smart-async")
+]
+
+
+def command(line: str) -> list[str]:
+    words = shlex.split(line)
+    assert words[0] == "smart-async"
+    return [sys.executable, "-m", "smart_async", *words[1:]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the README's keygen command was run."""
+    folder = tmp_path_factory.mktemp("readme")
+    line, _, target = COMMANDS[0].partition(" > ")
+    done = subprocess.run(command(line), cwd=folder, capture_output=True, text=True, check=True)
+    (folder / target).write_text(done.stdout, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fhir_base(folder: Path) -> Iterator[str]:
+    """A served sandbox with the client registered as the README's sandbox command does it."""
+    line = next(line for line in COMMANDS if line.startswith("smart-async sandbox"))
+    options = dict(zip(*[iter(shlex.split(line)[2:])] * 2, strict=True))
+    with serve(Sandbox()) as sandbox:
+        sandbox.register_client(
+            client_id=options["--client-id"],
+            jwks=json.loads((folder / options["--jwks"]).read_text("utf-8")),
+            redirect_uris=(options["--redirect-uri"],),
+        )
+        yield sandbox.fhir_base
+
+
+def at(fhir_base: str, text: str) -> str:
+    return text.replace("http://127.0.0.1:8080/fhir", fhir_base)
+
+
+def test_keygen_writes_a_private_key_and_prints_its_public_half(folder: Path) -> None:
+    """The JWK Set that keygen prints is that of the key it wrote, which only its owner can read."""
+    key = load_signing_key(folder / "key.pem", kid="key-1")
+    assert json.loads((folder / "jwks.json").read_text("utf-8")) == public_jwks([key])
+    if os.name == "posix":
+        assert (folder / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_sandbox_command_registers_the_client_and_the_token_command_gets_a_token(folder: Path) -> None:
+    """The README's two commands work against each other."""
+    sandbox_line = next(line for line in COMMANDS if line.startswith("smart-async sandbox"))
+    token_line = next(line for line in COMMANDS if line.startswith("smart-async token"))
+    sandbox = subprocess.Popen(
+        command(sandbox_line.replace("8080", "0")),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert sandbox.stdout is not None
+        base = next(
+            found[0] for line in sandbox.stdout if (found := re.search(r"http://127\.0\.0\.1:\d+/fhir", line))
+        )
+        done = subprocess.run(
+            command(at(base, token_line)), cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "system/Patient.rs" in done.stdout
+    finally:
+        sandbox.terminate()
+        sandbox.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("block", PYTHON[:2], ids=["async", "plain"])
+def test_the_backend_examples_print_patients(block: str, folder: Path, fhir_base: str) -> None:
+    """Each example is a whole program: run from the folder with the key, it reads patients."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", at(fhir_base, block)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
+def test_the_sign_in_example_signs_a_user_in(
+    folder: Path, fhir_base: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The three functions of the sign-in example start, finish and renew a login."""
+    httpx = pytest.importorskip("httpx")
+    monkeypatch.chdir(folder)
+    namespace: dict[str, object] = {}
+    exec(compile(at(fhir_base, PYTHON[2]), "README", "exec"), namespace)
+
+    async def scenario() -> tuple[object, object]:
+        url, stored = await namespace["start_login"]()
+        async with httpx.AsyncClient() as browser:
+            answer = await browser.get(url)
+        token = await namespace["finish_login"](stored, answer.headers["location"])
+        renewed = await namespace["renew"](token)
+        await namespace["client"].aclose()
+        return token, renewed
+
+    token, renewed = asyncio.run(scenario())
+    assert "patient in context: True" in capsys.readouterr().out
+    assert renewed.access_token != token.access_token
+    assert renewed.context == token.context
+
+
+def test_every_example_is_run() -> None:
+    """A block that is added to the README has to be added here too."""
+    assert (len(PYTHON), len(COMMANDS)) == (3, 3)
