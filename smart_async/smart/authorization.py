@@ -199,10 +199,10 @@ class PendingAuthorization:
     def _check(self) -> None:
         # The browser is sent to one of these, and the verifier to another.
         for url in (self.authorization_endpoint, self.binding.token_endpoint):
-            parse_url(url, field="endpoint", allow_query=True, allow_insecure_loopback=True)
+            _ = parse_url(url, field="endpoint", allow_query=True, allow_insecure_loopback=True)
         if not self.state:
             raise ValueError
-        code_challenge(self.code_verifier)  # raises for what is no verifier
+        _ = code_challenge(self.code_verifier)  # raises for what is no verifier
 
 
 _PLAIN: Mapping[str, tuple[type, ...]] = {

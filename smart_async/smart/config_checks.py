@@ -74,7 +74,7 @@ def check_config(config: SmartConfig) -> tuple[str, ...]:
     """
     _check_types(config)
     loopback = config.allow_insecure_loopback
-    parse_url(config.fhir_base, field="fhir_base", allow_insecure_loopback=loopback)
+    _ = parse_url(config.fhir_base, field="fhir_base", allow_insecure_loopback=loopback)
     if not _VISIBLE.fullmatch(config.client_id):
         raise ConfigurationError(
             "client_id must be the non-empty id from your registration, in visible ASCII characters.",
@@ -85,7 +85,7 @@ def check_config(config: SmartConfig) -> tuple[str, ...]:
     _check_scope(config.scope)
     for name in _ENDPOINTS:
         if (url := getattr(config, name)) is not None:
-            parse_url(url, field=name, allow_insecure_loopback=loopback, allow_query=True)
+            _ = parse_url(url, field=name, allow_insecure_loopback=loopback, allow_query=True)
     _check_choices(config)
     _check_assertion_times(config.assertion_lifetime, config.assertion_backdate)
     _check_extras(config)
@@ -133,7 +133,7 @@ def check_redirect_uri(uri: str) -> None:
     if _PRIVATE_SCHEME.fullmatch(parts.scheme) and _URI.fullmatch(uri):
         return
     loopback = parts.scheme == "http" and is_loopback(host)
-    parse_url(uri, field="redirect_uri", allow_query=True, allow_insecure_loopback=loopback)
+    _ = parse_url(uri, field="redirect_uri", allow_query=True, allow_insecure_loopback=loopback)
 
 
 def _check_scope(scope: str) -> None:
@@ -155,7 +155,7 @@ def _check_choices(config: SmartConfig) -> None:
             'discovery="off" needs a token_endpoint, since nothing is looked up.', field="token_endpoint"
         )
     if config.aud is not None and config.aud not in ("base", "strip-slash"):
-        parse_url(config.aud, field="aud", allow_insecure_loopback=config.allow_insecure_loopback)
+        _ = parse_url(config.aud, field="aud", allow_insecure_loopback=config.allow_insecure_loopback)
 
 
 def _check_assertion_times(lifetime: int, backdate: int) -> None:
