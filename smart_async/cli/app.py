@@ -14,6 +14,7 @@ from smart_async.cli import demo, discover, keys, sandbox, token
 from smart_async.cli.output import (
     INTERRUPTED,
     WRONG_INPUT,
+    Stdout,
     error_members,
     exit_code,
     in_cli_words,
@@ -82,6 +83,7 @@ def _main(  # pyright: ignore[reportUnusedFunction]
 
 
 def _prepare() -> None:
+    Stdout.has_object = False
     # The library's log is for programs; here errors and findings are printed anyway.
     logging.getLogger("smart_async").addHandler(logging.NullHandler())
     for stream in (sys.stdout, sys.stderr):

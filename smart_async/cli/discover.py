@@ -22,16 +22,13 @@ from smart_async.cli.options import (
 from smart_async.cli.output import console, finding_members, print_json
 from smart_async.cli.tables import heading, members_table
 from smart_async.clients import SmartClient
-from smart_async.errors import ConfigurationError
-from smart_async.flow import Flow
 from smart_async.messages import Finding
-from smart_async.smart.client_auth import Authentication
+from smart_async.smart.client_secret import PublicClient
 from smart_async.smart.config import SmartConfig
-from smart_async.smart.entropy import Entropy
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.transports import open_transport
 
-__all__ = ("Anonymous", "add_to", "discover")
+__all__ = ("add_to", "discover")
 
 _LISTS = (
     "grant_types_supported",
@@ -57,24 +54,6 @@ _URLS = (
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
-class Anonymous:
-    """Stands where a client's credentials would: discovery needs none, and nothing else is asked for here."""
-
-    def check(self, config: SmartConfig) -> None:
-        """Accept any *config*."""
-
-    def authenticate(
-        self,
-        config: SmartConfig,  # noqa: ARG002
-        metadata: SmartMetadata,  # noqa: ARG002
-        audience: str,  # noqa: ARG002
-        *,
-        entropy: Entropy,  # noqa: ARG002
-    ) -> Flow[Authentication]:
-        """Refuse: there is nothing to authenticate with."""
-        raise ConfigurationError("Nothing was configured to authenticate with.", field="client_auth")
-
-
 def add_to(app: typer.Typer) -> None:
     """Add this command to *app*."""
     _ = app.command()(discover)
@@ -95,8 +74,8 @@ def discover(
     """Show a server's endpoints and abilities, and where its document breaks the specification."""
     config = SmartConfig(
         fhir_base=fhir_base,
-        client_id="anonymous",
-        client_auth=Anonymous(),
+        client_id="nobody",  # discovery sends no client id; there is only no configuration without one
+        client_auth=PublicClient(),
         allow_insecure_loopback=allow_insecure_loopback,
         follow_discovery_redirects=follow_redirects,
     )

@@ -22,6 +22,7 @@ from smart_async.messages import Finding
 __all__ = (
     "INTERRUPTED",
     "WRONG_INPUT",
+    "Stdout",
     "console",
     "error_members",
     "exit_code",
@@ -46,7 +47,7 @@ _TRAILING = re.compile(r" +$", re.MULTILINE)
 # The library speaks to programmers; at a prompt the same thing has another name.
 _WORDS = (
     ("allow_insecure_loopback=True", "--allow-insecure-loopback"),
-    ("set follow_discovery_redirects=True", "add --follow-redirects"),
+    ("follow_discovery_redirects=True", "--follow-redirects"),
     ("Check passphrase=.", "Check SMART_KEY_PASSPHRASE, or run on a terminal to be asked for it."),
     ("or say that it may be overwritten", "or add --force to overwrite it"),
     (", or pass algorithm=", ", or add --alg"),
@@ -96,8 +97,17 @@ def finding_members(finding: Finding) -> dict[str, str]:
     }
 
 
+class Stdout:
+    """Remembers whether this run of the command line has printed its one JSON object."""
+
+    has_object = False
+
+
 def print_json(document: dict[str, Any]) -> None:
-    """Print *document* as the one JSON object of a command."""
+    """Print *document* as the one JSON object of a command; there is never a second one."""
+    if Stdout.has_object:
+        return
+    Stdout.has_object = True
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 

@@ -97,8 +97,7 @@ def sandbox(
             print_json(_members(ehr, client, keys))
         else:
             _show(ehr, client, keys)
-        while not stop.wait(0.5):  # in slices: on Windows Ctrl-C does not end a wait
-            pass
+        _wait(stop)
 
 
 @contextmanager
@@ -113,6 +112,11 @@ def _stop_signal() -> Generator[threading.Event, None, None]:
         yield stop
     finally:
         _ = signal.signal(signal.SIGTERM, before)
+
+
+def _wait(stop: threading.Event) -> None:
+    while not stop.wait(0.5):  # in slices: on Windows Ctrl-C does not end a wait
+        pass
 
 
 def _keys(jwks: Path | None, jwks_uri: str | None, stack: ExitStack) -> _Keys:
