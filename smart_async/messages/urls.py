@@ -192,10 +192,11 @@ def _host_and_port(authority: str, scheme: str, refuse: _Refuse) -> tuple[str, i
 
 def _host(host: str, refuse: _Refuse) -> str:
     if host.startswith("["):
-        try:
-            return ipaddress.IPv6Address(host[1:-1]).compressed
-        except ValueError:
-            raise refuse("has a host in brackets that is not an IPv6 address") from None
+        # A zone, such as %eth0, means something to one machine only.
+        with suppress(ValueError):
+            if "%" not in host:
+                return ipaddress.IPv6Address(host[1:-1]).compressed
+        raise refuse("has a host in brackets that is not an IPv6 address")
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise refuse("has a host that is not a plain DNS name (international names go in as xn--…)")
