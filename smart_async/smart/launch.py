@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 from urllib.parse import parse_qsl, urlsplit
 
 from smart_async.errors import ConfigurationError, LaunchRejectedError
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
 from smart_async.messages import JSON, Finding, JSONObject, as_list, as_object, clean_text, parse_url
 
-__all__ = ("EHRLaunch", "FhirContextItem", "LaunchContext", "parse_launch_context")
+__all__ = ("EHRLaunch", "FhirContextItem", "LaunchContext", "is_fhir_id", "parse_launch_context")
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _REFERENCE = re.compile(
@@ -211,8 +212,7 @@ class _Reader:
         if isinstance(value, str) and value.startswith(kind):
             self.note("CTX-02", f"{name} carries a resource type, which is dropped.")
             value = value.removeprefix(kind)
-        # Two dots are a FHIR id by its grammar, and in a URL the way to another resource.
-        if not isinstance(value, str) or not _FHIR_ID.fullmatch(value) or value in _DOTS:
+        if not is_fhir_id(value):
             self.note("CTX-02", f"{name} is not a FHIR id and is left out.")
             return None
         return value
@@ -293,7 +293,7 @@ class _Reader:
         if text is None:
             return None
         relative = _REFERENCE.fullmatch(text)
-        if relative and relative["id"] not in _DOTS:
+        if relative and is_fhir_id(relative["id"]):
             return text
         try:
             absolute = parse_url(text, field="reference", allow_insecure_loopback=True).text
@@ -302,6 +302,18 @@ class _Reader:
             return None
         self.note("CTX-04", "A reference in fhirContext is not relative.")
         return absolute
+
+
+def is_fhir_id(value: object) -> TypeGuard[str]:
+    """
+    Return whether *value* is a FHIR id that can stand in a URL.
+
+    One or two dots are an id by the grammar, and in a path the way to another resource.
+
+    >>> is_fhir_id("p-3307"), is_fhir_id("..")
+    (True, False)
+    """
+    return isinstance(value, str) and bool(_FHIR_ID.fullmatch(value)) and value not in _DOTS
 
 
 def _string(value: object) -> str | None:

@@ -6,7 +6,6 @@ Spec: SMART App Launch 2.2, scopes-and-launch-context; OpenID Connect Core 1.0, 
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from smart_async.errors import ContextChangedError, IdTokenError, ProtocolError, TransportError
@@ -15,13 +14,13 @@ from smart_async.keys.base64url import b64url_decode
 from smart_async.limits import ID_TOKEN_AGE
 from smart_async.messages import Finding, Secret, as_object, strict_loads
 from smart_async.smart.id_token import identify
+from smart_async.smart.launch import is_fhir_id
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
 
 __all__ = ("patient_elsewhere", "with_identity")
 
-_FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _CLAIM = "access_token_claim:"
 
 
@@ -137,4 +136,4 @@ def _from_claim(token: Token, name: str) -> str | None:
     except ProtocolError:
         return None
     value = claims.get(name)
-    return value if isinstance(value, str) and _FHIR_ID.fullmatch(value) else None
+    return value if is_fhir_id(value) else None
