@@ -15,7 +15,7 @@ from smart_async.keys import Publishable, public_jwks
 from smart_async.smart.metadata_checks import checked, endpoints_of
 from smart_async.smart.scopes import Scopes
 
-__all__ = ("RESERVED_MEMBERS", "ClientMetadata")
+__all__ = ("RESERVED_MEMBERS", "ClientMetadata", "field_names")
 
 RESERVED_MEMBERS = frozenset(
     {"client_id", "client_secret", "client_id_issued_at", "client_secret_expires_at"}
@@ -86,7 +86,7 @@ class ClientMetadata:
 
     def __post_init__(self) -> None:
         """Check each member, and keep a copy that nobody can change from outside."""
-        for name in member_names():
+        for name in field_names():
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, checked(name, value))
@@ -101,7 +101,7 @@ class ClientMetadata:
     def _check_extra(self) -> None:
         extra = checked("extra", self.extra)
         for name in extra:
-            if name in RESERVED_MEMBERS or name in member_names():
+            if name in RESERVED_MEMBERS or name in field_names():
                 raise ConfigurationError(
                     f"extra holds {name}, which "
                     + ("the server decides." if name in RESERVED_MEMBERS else "has a field of its own."),
@@ -207,7 +207,7 @@ class ClientMetadata:
         Raises:
             ConfigurationError: If a member cannot be what it says.
         """
-        known = member_names()
+        known = field_names()
         return cls(
             **{name: value for name, value in members.items() if name in known},
             extra={name: value for name, value in members.items() if name not in known},
@@ -215,7 +215,7 @@ class ClientMetadata:
 
     def to_members(self) -> dict[str, Any]:
         """Return the JSON members that are sent, those left out left out."""
-        members = {name: getattr(self, name) for name in member_names()}
+        members = {name: getattr(self, name) for name in field_names()}
         return {
             name: [*cast("tuple[str, ...]", value)] if isinstance(value, tuple) else value
             for name, value in {**members, **self.extra}.items()
@@ -235,6 +235,6 @@ class ClientMetadata:
         endpoints_of(self.to_members(), allow_insecure_loopback=allow_insecure_loopback)
 
 
-def member_names() -> tuple[str, ...]:
+def field_names() -> tuple[str, ...]:
     """Return the members that have a field of their own, in their order."""
     return tuple(each.name for each in fields(ClientMetadata) if each.name != "extra")

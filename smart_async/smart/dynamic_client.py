@@ -18,6 +18,7 @@ from smart_async.smart.client_metadata import ClientMetadata
 from smart_async.smart.client_registration import ClientRegistration
 from smart_async.smart.discovery import discover
 from smart_async.smart.registration import register
+from smart_async.smart.registration_answer import check_allowed
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
 
@@ -37,7 +38,7 @@ def register_dynamic_client(
         state: The client that the user signed in to; its id is the `software_id` of the new one.
         token: The token of that login. Epic takes it for one registration.
         key: The device's own key, made on it.
-        allow_changes: As in `register`.
+        allow_changes: As in `register`; `redirect_uris` is among them already, since Epic adds the app's.
 
     Returns:
         The registration. At Epic it is a public client with the grant type of `jwt_bearer_token`.
@@ -58,6 +59,7 @@ def register_dynamic_client(
             state,
             ClientMetadata(software_id=state.config.client_id, jwks=public_jwks([key])),
             initial_access_token=token.access_token,
-            allow_changes=allow_changes,
+            # The new client inherits all redirect URIs of the app, of which this instance knows only its own.
+            allow_changes={"redirect_uris", *check_allowed(allow_changes)},
         )
     )

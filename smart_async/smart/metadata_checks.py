@@ -112,9 +112,9 @@ def _scope(name: str, value: Any) -> str:
 
 
 def _signing_algorithm(name: str, value: Any) -> str:
-    if value not in ALGORITHMS:
+    if not isinstance(value, str) or value not in ALGORITHMS:
         raise _wrong(name, f"must be one of {', '.join(ALGORITHMS)}")
-    return str(value)
+    return value
 
 
 def _object(name: str, value: Any) -> dict[str, Any]:

@@ -18,17 +18,16 @@ from smart_async.messages import (
     JSONObject,
     Response,
     Secret,
-    clean_text,
     member_names,
     parse_object,
     parse_url,
 )
 from smart_async.smart.binding import Binding, origin_of
-from smart_async.smart.client_metadata import RESERVED_MEMBERS, ClientMetadata
+from smart_async.smart.client_metadata import ClientMetadata
 from smart_async.smart.client_registration import ClientRegistration, sealed
 from smart_async.smart.introspection import refuse_redirect
-from smart_async.smart.metadata_checks import checked
 from smart_async.smart.oauth_errors import parse_oauth_error
+from smart_async.smart.registered_metadata import merge_metadata, read_metadata
 from smart_async.smart.registration_changes import GUARDED, Change, changes
 from smart_async.smart.tokens import is_token
 
@@ -147,7 +146,8 @@ def parse_registration_answer(
 
     Spec: RFC 7592, section 3.
     """
-    allowed = check_allowed(allow_changes)
+    allowed = check_allowed(allow_changes) if requested else frozenset(GUARDED)
+    base = replace(base, metadata=requested or base.metadata)
     refuse_status(response, (201, 200) if first else (200,), sent)
     # No frame below keeps a secret in a plain variable: error reporters show the variables of every frame.
     reader = _Reader(sealed(_document(response, limits)), response, base, allow_insecure_loopback)
@@ -156,7 +156,7 @@ def parse_registration_answer(
     if first and response.status == 200:
         reader.note("registration-status", "The server answered 200 where 201 is due.")
     registration, different = reader.registration(first=first)
-    return _judged(registration, different, response, allowed if requested else frozenset(GUARDED))
+    return _judged(registration, different, response, allowed)
 
 
 def refuse_status(response: Response, accepted: tuple[int, ...], sent: Iterable[Secret] = ()) -> None:
@@ -349,34 +349,18 @@ class _Reader:
             )
 
     def metadata(self) -> ClientMetadata:
-        members: dict[str, Any] = {}
-        for name, value in self.document.items():
-            # Servers write null and "" for what is not registered.
-            if name in RESERVED_MEMBERS or value is None or value == "":
-                continue
-            try:
-                members[name] = self.member(name, value)
-            except ConfigurationError as exc:
-                if name in GUARDED:
-                    raise self.refuse(f"The server registered something unusable: {exc.message}") from None
-                self.note("registration-member", f"{clean_text(name, length=64)} is unusable and left out.")
         try:
-            return ClientMetadata.from_members(members)
+            returned, unusable = read_metadata(self.document)
         except ConfigurationError as exc:
-            raise self.refuse(exc.message) from None
-
-    def member(self, name: str, value: Any) -> Any:
-        return checked(name, value) if name in ClientMetadata.__slots__ and name != "extra" else value
+            raise self.refuse(f"The server registered something unusable: {exc.message}") from None
+        for name in unusable:
+            self.note("registration-member", f"{name} is unusable and left out.")
+        return returned
 
     def merged(self, returned: ClientMetadata) -> ClientMetadata:
-        asked, got = self.base.metadata.to_members(), returned.to_members()
-        if silent := sorted(asked.keys() - got.keys()):
+        merged, silent = merge_metadata(self.base.metadata, returned)
+        if silent:
             self.note(
-                "registration-silent",
-                f"The answer does not repeat {clean_text(', '.join(silent))}; taken as asked for.",
+                "registration-silent", f"The answer does not repeat {', '.join(silent)}; taken as asked for."
             )
-        if "jwks_uri" in got:
-            asked.pop("jwks", None)
-        if "jwks" in got:
-            asked.pop("jwks_uri", None)
-        return ClientMetadata.from_members({**asked, **got})
+        return merged
