@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from smart_async.limits import Limits, Timeouts
     from smart_async.messages.findings import Finding
     from smart_async.messages.secret import Secret
-    from smart_async.smart.authorization import PendingAuthorization
     from smart_async.smart.client_auth import PrivateKeyJWT
     from smart_async.smart.client_metadata import ClientMetadata
     from smart_async.smart.client_registration import ClientRegistration
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from smart_async.smart.introspection import TokenStatus
     from smart_async.smart.launch import EHRLaunch, FhirContextItem, LaunchContext
     from smart_async.smart.metadata import AssociatedEndpoint, SmartMetadata
+    from smart_async.smart.pending import PendingAuthorization
     from smart_async.smart.scopes import Scope, Scopes
     from smart_async.smart.tokens import Token
 
@@ -73,7 +73,7 @@ _HOMES = {
     "Limits": "limits",
     "OAuthError": "errors",
     "OutcomeUnknownError": "errors",
-    "PendingAuthorization": "smart.authorization",
+    "PendingAuthorization": "smart.pending",
     "PrivateKeyJWT": "smart.client_auth",
     "ProtocolError": "errors",
     "RegistrationChangedError": "errors",

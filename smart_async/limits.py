@@ -20,6 +20,7 @@ __all__ = (
     "DOCUMENT_MEMBERS",
     "ERROR_BODY_BYTES",
     "ERROR_TEXT",
+    "GET_URL_LENGTH",
     "ID_TOKEN_AGE",
     "JSON_DEPTH",
     "JWKS_COOLDOWN",
@@ -62,6 +63,9 @@ DOCUMENT_BYTES = 256 * 1024
 
 DOCUMENT_MEMBERS = 10_000
 """JSON members and array items in one OAuth document."""
+
+GET_URL_LENGTH = 2000
+"""Characters of an authorization URL above which a form is the better choice; some browsers cut long ones."""
 
 ID_TOKEN_AGE = 3600.0
 """Seconds since an ID token was issued, at most, when it comes with a login that has just happened."""

@@ -106,10 +106,12 @@ class Performer:
         self._transport = transport
         self._timeouts = timeouts
         self._clock = clock
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks: dict[tuple[int, str], threading.Lock] = {}
 
     def _lock(self, key: str) -> threading.Lock:
-        return self._locks.setdefault(key, threading.Lock())  # one step, for the threads that share this
+        # By process: a lock that another thread held during a fork is never released in the child. And in
+        # one step, for the threads that share this.
+        return self._locks.setdefault((os.getpid(), key), threading.Lock())
 
     def __call__(self, step: Step) -> Any:
         """Perform *step* and return its outcome."""

@@ -10,9 +10,9 @@ from smart_async.clients._async import AsyncSmartClient
 from smart_async.clients._sync import SmartClient
 from smart_async.interfaces import AsyncTransport, Clock, Transport
 from smart_async.limits import Limits, Timeouts
-from smart_async.smart.authorization import PendingAuthorization
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.launch import EHRLaunch
+from smart_async.smart.pending import PendingAuthorization
 from smart_async.smart.registry import Registry
 from smart_async.transports import open_async_transport, open_transport
 

@@ -10,7 +10,7 @@ from smart_async.clients._parts import check_clock, check_signer, check_timeouts
 from smart_async.flow import Flow
 from smart_async.interfaces import Clock, Transport
 from smart_async.limits import Limits, Timeouts
-from smart_async.smart.authorization import PendingAuthorization, authorize
+from smart_async.smart.authorization import authorize
 from smart_async.smart.backend import DEFAULT_SCOPE, backend_token
 from smart_async.smart.callback import Callback, exchange_code
 from smart_async.smart.config import SmartConfig
@@ -19,6 +19,7 @@ from smart_async.smart.entropy import Entropy
 from smart_async.smart.introspection import TokenStatus, introspect
 from smart_async.smart.launch import EHRLaunch
 from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.pending import PendingAuthorization
 from smart_async.smart.refresh import refresh
 from smart_async.smart.revocation import revoke
 from smart_async.smart.scopes import Scopes

@@ -19,11 +19,11 @@ from smart_async.errors import CallbackError, ConfigurationError, OAuthError
 from smart_async.flow import Flow, now
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
 from smart_async.messages import Secret, clean_text
-from smart_async.smart.authorization import PendingAuthorization
 from smart_async.smart.binding import Binding, check_binding, check_registration, recorded_endpoint
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
 from smart_async.smart.oauth_errors import ADVICE
+from smart_async.smart.pending import PendingAuthorization
 from smart_async.smart.sign_in import with_identity
 from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from smart_async.errors import ConfigurationError, LaunchRejectedError
 from smart_async.messages import same_base
-from smart_async.smart.authorization import PendingAuthorization
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.launch import EHRLaunch
+from smart_async.smart.pending import PendingAuthorization
 
 __all__ = ("Registry",)
 

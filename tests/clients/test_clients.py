@@ -29,8 +29,8 @@ from smart_async import (
 )
 from smart_async.keys.base64url import b64url_decode
 from smart_async.messages import Headers, Request, Response
-from smart_async.smart.authorization import PendingAuthorization
 from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.pending import PendingAuthorization
 from smart_async.transports import ScriptedTransport, json_response
 
 DOCUMENT = {

@@ -25,7 +25,7 @@ from smart_async import (
 )
 from smart_async.flow import Now, Send
 from smart_async.messages import Response
-from smart_async.smart.authorization import authorize
+from smart_async.smart.authorization import authorize, scope_findings
 from smart_async.smart.pkce import code_challenge
 from smart_async.smart.state import ClientState
 
@@ -420,3 +420,42 @@ def test_the_configuration_is_not_touched(start: Start, config: SmartConfig, sta
     """A scope given for one login is for that login only."""
     start(scope="openid")
     assert state.config == config
+
+
+@pytest.mark.parametrize(
+    ("scope", "rules"),
+    [
+        pytest.param("patient/*.rs launch/patient", (), id="complete"),
+        pytest.param("user/*.rs", (), id="user"),
+        pytest.param("patient/*.rs", ("AL-28",), marks=pytest.mark.rule("AL-28"), id="no-launch-patient"),
+        pytest.param("launch online_access", ("AL-23",), marks=pytest.mark.rule("AL-23"), id="online"),
+        pytest.param("fhirUser", ("AL-30",), marks=pytest.mark.rule("AL-30"), id="fhirUser-alone"),
+        pytest.param("openid fhirUser", (), marks=pytest.mark.rule("AL-30"), id="openid-fhirUser"),
+    ],
+)
+def test_an_odd_choice_of_scopes_is_noted_and_sent_all_the_same(scope: str, rules: tuple[str, ...]) -> None:
+    """A standalone request that cannot mean what it says carries a finding, and goes out as written."""
+    findings = scope_findings(Scopes(scope), None)
+    assert tuple(finding.rule for finding in findings) == rules
+
+
+@pytest.mark.rule("AL-23", "AL-28")
+def test_an_ehr_launch_may_ask_for_online_access_and_needs_no_launch_patient() -> None:
+    """What is odd in a standalone launch is normal in an EHR launch."""
+    launch = EHRLaunch(iss="https://ehr.example.com/r4", launch="x")
+    assert scope_findings(Scopes("launch patient/*.rs online_access"), launch) == ()
+
+
+@pytest.mark.rule("AL-21")
+@pytest.mark.parametrize(
+    ("scopes", "capabilities", "expected"),
+    [(2, ["authorize-post"], False), (200, ["authorize-post"], True), (200, [], False)],
+)
+def test_a_long_request_prefers_the_form_where_the_server_takes_one(
+    start: Start, scopes: int, capabilities: list[str], expected: bool
+) -> None:
+    """A URL of more than 2,000 characters is better posted, if the server says that it can be."""
+    wanted = " ".join(f"patient/Observation.rs?code={number}" for number in range(scopes))
+    pending = start(scope=wanted, found={"capabilities": capabilities})
+    assert pending.prefers_post is expected
+    assert PendingAuthorization.from_json(pending.to_json()).prefers_post is expected
