@@ -62,6 +62,7 @@ app = typer.Typer(
     help="SMART on FHIR authorization: keys, discovery, tokens, and a sandbox EHR to try them on.",
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
+    rich_markup_mode="markdown",  # joins the lines of a paragraph, as the docstrings mean it
     pretty_exceptions_enable=False,  # they would print the values of variables, tokens among them
 )
 for _room in (demo, sandbox, keys, discover, token):

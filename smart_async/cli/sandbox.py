@@ -148,7 +148,7 @@ def _read_jwks(path: Path) -> JSONObject:
 def _token_line(ehr: Sandbox, client: SandboxClient, keys: _Keys) -> str:
     words = ["smart-async", "token", "--fhir-base", ehr.fhir_base, "--allow-insecure-loopback"]
     words += ["--client-id", client.client_id, "--key", str(keys.private or "KEYFILE")]
-    words += ["--kid", _KID if keys.private else "KID"]
+    words += ["--kid", str(client.jwks["keys"][0]["kid"]) if client.jwks else "KID"]
     return shlex.join([*words, "--scope", "system/Patient.rs"])
 
 

@@ -74,7 +74,10 @@ def test_your_own_client_is_registered(run: Run, stop: Stop, tmp_path: Path) -> 
         ["http://127.0.0.1:1/a", "http://127.0.0.1:1/b"],
     ]
     assert (done.exit_code, [ready[name] for name in names]) == (0, expected)
-    assert ("not for production" in ready["notice"], "KEYFILE" in ready["try"]) == (True, True)
+    assert ("not for production" in ready["notice"], "--key KEYFILE --kid mine" in ready["try"]) == (
+        True,
+        True,
+    )
 
 
 def test_a_jwks_url_will_do(run: Run, stop: Stop) -> None:
