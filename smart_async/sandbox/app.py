@@ -126,7 +126,7 @@ async def _received(request: WebRequest, place: Place, now: float) -> Received:
 
 def _preflight() -> Response:
     fields = [
-        ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
+        ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS"),
         ("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept"),
         ("Access-Control-Max-Age", "600"),
     ]

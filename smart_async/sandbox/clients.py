@@ -110,6 +110,10 @@ class Registry:
         self._clients[client_id] = client
         return client
 
+    def remove(self, client_id: str) -> None:
+        """Forget the client with that id."""
+        self._clients.pop(client_id, None)
+
     def find(self, client_id: str) -> SandboxClient | None:
         """Return the client with that id, or None."""
         return self._clients.get(client_id)

@@ -70,6 +70,7 @@ def capability_statement(place: Place) -> dict[str, Any]:
     """
     uris = [("authorize", place.authorization_endpoint), ("token", place.token_endpoint)]
     uris += [("introspect", place.introspection_endpoint), ("revoke", place.revocation_endpoint)]
+    uris += [("register", place.registration_endpoint)]
     service = {
         "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
         "code": "SMART-on-FHIR",
@@ -112,6 +113,7 @@ def _endpoints(place: Place) -> dict[str, Any]:
         "token_endpoint": place.token_endpoint,
         "introspection_endpoint": place.introspection_endpoint,
         "revocation_endpoint": place.revocation_endpoint,
+        "registration_endpoint": place.registration_endpoint,
         "grant_types_supported": _GRANTS,
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],

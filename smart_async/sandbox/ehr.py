@@ -42,6 +42,7 @@ class Sandbox:
         rotate_refresh_tokens: Whether each refresh replaces the refresh token; the replaced one, used
             again, revokes everything from the same login.
         repeat_context: Whether a refresh answer repeats patient, encounter and the rest.
+        initial_access_token: What a client must present to register itself; None lets everybody register.
         patient: The id of the patient that a standalone launch ends up with.
         user: The relative reference to the user who is always signed in.
         fetch: Gets a client's JWK Set from its URL: bytes, or a `Response` where caching matters.
@@ -61,6 +62,7 @@ class Sandbox:
         code_lifetime: int = 60,
         rotate_refresh_tokens: bool = True,
         repeat_context: bool = True,
+        initial_access_token: str | None = None,
         patient: str = "patient-amber",
         user: str = DEFAULT_USER,
         fetch: Fetch = fetch_jwks,
@@ -74,6 +76,7 @@ class Sandbox:
             code_lifetime=code_lifetime,
             rotate_refresh_tokens=rotate_refresh_tokens,
             repeat_context=repeat_context,
+            initial_access_token=initial_access_token,
         )
         self.resources = synthetic_resources()
         self._charts = Charts(self.resources)

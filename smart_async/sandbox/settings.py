@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from smart_async.errors import ConfigurationError
 from smart_async.messages import parse_url
@@ -28,6 +28,7 @@ class Settings:
         rotate_refresh_tokens: Whether each refresh replaces the refresh token. The replaced one, used
             again, then revokes everything that came from the same login.
         repeat_context: Whether a refresh answer repeats patient, encounter and the rest.
+        initial_access_token: What a client must present to register itself; None lets everybody register.
     """
 
     clock: Callable[[], float] = time.time
@@ -39,6 +40,7 @@ class Settings:
     launch_lifetime: int = 600
     rotate_refresh_tokens: bool = True
     repeat_context: bool = True
+    initial_access_token: str | None = field(default=None, repr=False)
 
 
 class Place:
@@ -98,6 +100,11 @@ class Place:
     def revocation_endpoint(self) -> str:
         """Where a token can be given back."""
         return f"{self.base_url}/oauth2/revoke"
+
+    @property
+    def registration_endpoint(self) -> str:
+        """Where clients register themselves."""
+        return f"{self.base_url}/oauth2/register"
 
     @property
     def jwks_uri(self) -> str:

@@ -68,7 +68,7 @@ class Verdict:
 
     Args:
         client_id: The client, where it was recognised.
-        endpoint: `authorize`, `token`, `introspect`, `revoke` or `fhir`.
+        endpoint: `authorize`, `token`, `introspect`, `revoke`, `register` or `fhir`.
         accepted: Whether the request got what it asked for.
         rule: The rule that was broken: an id of the conformance table (`AS-08`) or a section of an RFC
             (`RFC 6749 §3.2`); None if nothing was wrong.

@@ -24,6 +24,7 @@ from smart_async.sandbox.documents import (
 from smart_async.sandbox.fhir import FHIR_JSON, FhirEndpoint
 from smart_async.sandbox.grants import GrantStore
 from smart_async.sandbox.id_tokens import IdTokenIssuer
+from smart_async.sandbox.registration import Management, Registration, RegistrationBook
 from smart_async.sandbox.replies import json_reply, page
 from smart_async.sandbox.settings import Place, Settings
 from smart_async.sandbox.token_status import Introspection, Revocation
@@ -68,6 +69,7 @@ def assemble(
     id_tokens = IdTokenIssuer(place, settings)
     judge = AssertionJudge(registry, ClientKeys(fetch, settings.clock), settings.clock)
     authenticator = ClientAuthenticator(registry=registry, judge=judge)
+    book = RegistrationBook(registry=registry, place=place, settings=settings, entries={})
     endpoints: Mapping[str, tuple[str, Endpoint]] = {
         "/oauth2/authorize": (
             "authorize",
@@ -88,6 +90,8 @@ def assemble(
             Introspection(authenticator=authenticator, grants=grants, id_tokens=id_tokens, place=place),
         ),
         "/oauth2/revoke": ("revoke", Revocation(authenticator=authenticator, grants=grants, place=place)),
+        "/oauth2/register": ("register", Registration(book=book)),
+        "/oauth2/register/{client_id}": ("register", Management(book=book, grants=grants)),
         "/fhir/{rest:path}": ("fhir", FhirEndpoint(resources=resources, grants=grants, place=place)),
     }
     app = build_app(

@@ -25,6 +25,7 @@ def test_smart_configuration(hand):
         "token_endpoint": f"{base}/oauth2/token",
         "introspection_endpoint": f"{base}/oauth2/introspect",
         "revocation_endpoint": f"{base}/oauth2/revoke",
+        "registration_endpoint": f"{base}/oauth2/register",
     }
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["token_endpoint_auth_signing_alg_values_supported"] == ["RS384", "ES384"]
