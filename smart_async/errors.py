@@ -194,7 +194,8 @@ class IdTokenError(ProtocolError):
     """
     The ID token cannot be trusted: signature, issuer, audience, time or nonce.
 
-    After a refresh, `token` is the new `Token` without an identity: the old refresh token may be spent.
+    `token` is the new `Token`, without an identity: the code or refresh token that it was paid with may be
+    spent. It is left out when the error is pickled.
     """
 
     token: object = None

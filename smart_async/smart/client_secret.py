@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ("ClientSecret", "PublicClient")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class ClientSecret:
         """Wrap the secret, so that no repr shows it, and check the options."""
         if isinstance(self.secret, str):
             object.__setattr__(self, "secret", Secret(self.secret))
-        if not isinstance(self.secret, Secret) or not self.secret or _CONTROL.search(self.secret.reveal()):
+        if not isinstance(self.secret, Secret) or not self.secret or _UNSENDABLE.search(self.secret.reveal()):
             raise ConfigurationError(
                 "The client secret must be the non-empty text from the registration.", field="client_auth"
             )

@@ -10,17 +10,20 @@ Spec: RFC 7523, section 3; RFC 7009, section 2.1; RFC 7662, section 2.1.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from smart_async.errors import ConfigurationError, EndpointChangedError
 from smart_async.flow import Flow
 from smart_async.messages import Secret
-from smart_async.smart.binding import origin_of
+from smart_async.smart.binding import check_registration, origin_of
 from smart_async.smart.client_auth import Authentication
+from smart_async.smart.config import SmartConfig
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.state import ClientState
+from smart_async.smart.tokens import Token
 
-__all__ = ("EndpointAuth", "authenticate_at", "check_origin")
+__all__ = ("EndpointAuth", "authenticate_at", "check_origin", "check_token")
 
 EndpointAuth = Literal["client", "bearer", "none"]
 """Who is asking: the client itself, the bearer of a token, or nobody in particular."""
@@ -70,20 +73,34 @@ def authenticate_at(
         ConfigurationError: If there is no access token to ask with.
     """
     check_origin(state, metadata, endpoint)
-    match method:
-        case "none":
-            return Authentication()
-        case "bearer":
-            if bearer is None:
-                raise ConfigurationError("There is no access token to authorize the request with.")
-            return Authentication(headers=(("Authorization", f"Bearer {bearer.reveal()}"),))
-        case "client":
-            same = origin_of(endpoint) == origin_of(metadata.token_endpoint)
-            return (
-                yield from state.config.client_auth.authenticate(
-                    state.config,
-                    metadata,
-                    metadata.token_endpoint if same else endpoint,
-                    entropy=state.entropy,
-                )
-            )
+    if method == "none":
+        return Authentication()
+    if method == "bearer":
+        if bearer is None:
+            raise ConfigurationError("There is no access token to authorize the request with.")
+        return Authentication(headers=(("Authorization", f"Bearer {bearer.reveal()}"),))
+    config, audience = state.config, metadata.token_endpoint
+    if origin_of(endpoint) != origin_of(metadata.token_endpoint):
+        # Nor the audience configured for the token endpoint: it, too, would make this spendable there.
+        config, audience = replace(config, assertion_audience=None), endpoint
+    return (yield from config.client_auth.authenticate(config, metadata, audience, entropy=state.entropy))
+
+
+def check_token(token: Token, config: SmartConfig) -> None:
+    """
+    Refuse what is no token, or the token of another registration.
+
+    Args:
+        token: What the caller gave.
+        config: The registration it is used with.
+
+    Raises:
+        ConfigurationError: If it is something else, or belongs elsewhere.
+    """
+    if not isinstance(token, Token):
+        raise ConfigurationError(
+            f"A Token is needed, not {type(token).__name__}.",
+            field="token",
+            advice="Read stored JSON with Token.from_json first.",
+        )
+    check_registration(token.binding, config, what="token")

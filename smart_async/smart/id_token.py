@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 from collections.abc import Iterable
 
 from smart_async.errors import IdTokenError
@@ -23,7 +22,7 @@ from smart_async.messages import JSON, Finding, JSONObject, Secret, as_list
 from smart_async.smart.identity import Identity, identity_from_claims
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.server_keys import server_keys
-from smart_async.smart.state import ClientState
+from smart_async.smart.state import ClientState, ServerKeys
 
 __all__ = ("ID_TOKEN_ALGORITHMS", "identify", "verify_id_token")
 
@@ -39,6 +38,9 @@ ID_TOKEN_ALGORITHMS = (
     "ES512",
 )
 """The algorithms accepted. A server's metadata can only shorten this list."""
+
+_LATEST = 2.0**53
+"""Seconds: beyond this a float no longer counts in ones, and no honest clock gets there."""
 
 _AGAIN = "Do not sign the user in. Start a new login; if it goes on, ask the server's operator."
 
@@ -121,15 +123,14 @@ def identify(
             endpoint=metadata.token_endpoint,
             advice="Set id_token_issuer in the configuration, or leave openid out of the scope.",
         )
-    text = token.reveal()
-    known = yield from server_keys(
-        state,
-        metadata,
-        issuer,
-        lambda found: has_key_for(text, found.keys, algorithms=_allowed(found.algorithms)),
-    )
-    instant = yield from now()
+
+    def fits(found: ServerKeys) -> bool:
+        # Any algorithm of ours: what the issuer lists may have changed together with its keys.
+        return has_key_for(token.reveal(), found.keys, algorithms=ID_TOKEN_ALGORITHMS, error=IdTokenError)
+
     try:
+        known = yield from server_keys(state, metadata, issuer, fits)
+        instant = yield from now()
         return verify_id_token(
             token,
             keys=known.keys,
@@ -196,8 +197,8 @@ def _check_times(claims: JSONObject, now: float, max_age: float | None) -> None:
 
 def _time(claims: JSONObject, name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _refused(f"its {name} is missing or not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
+        raise _refused(f"its {name} is missing or not a number of seconds")
     return float(value)
 
 
@@ -210,7 +211,7 @@ def _check_nonce(claims: JSONObject, nonce: Secret | None) -> None:
 
 
 def _check_at_hash(value: JSON, algorithm: str, access_token: Secret) -> None:
-    digest = hashlib.new(f"sha{algorithm[-3:]}", access_token.reveal().encode("ascii")).digest()
+    digest = hashlib.new(f"sha{algorithm[-3:]}", access_token.reveal().encode("utf-8", "replace")).digest()
     expected = b64url_encode(digest[: len(digest) // 2])
     if not isinstance(value, str) or not hmac.compare_digest(
         value.encode("utf-8", "replace"), expected.encode()

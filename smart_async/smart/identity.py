@@ -95,12 +95,10 @@ def parse_fhir_user(
     """
     findings: list[Finding] = []
     value = claims.get("fhirUser")
-    if (
-        value is None
-        and isinstance(claims.get("profile"), str)
-        and _REFERENCE.fullmatch(str(claims["profile"]))
-    ):
-        value = claims["profile"]
+    profile = claims.get("profile")
+    # OpenID Connect knows a claim of this name, too: the address of the user's own web page.
+    if value is None and isinstance(profile, str) and _parse(profile, fhir_base, allow_insecure_loopback):
+        value = profile
         findings.append(_note("ID-11", "fhirUser is missing; the older profile claim is read in its place."))
     if value is None:
         return None, tuple(findings)
@@ -164,6 +162,5 @@ def _parse(reference: str, fhir_base: str, allow_insecure_loopback: bool) -> Fhi
         _ = parse_url(url, field="fhirUser", allow_insecure_loopback=allow_insecure_loopback)
     except ConfigurationError:
         return None
-    return FhirUser(
-        type=match["type"], id=match["id"], url=url, reference=reference, local=url.startswith(base)
-    )
+    local = url == f"{base}{match['type']}/{match['id']}"
+    return FhirUser(type=match["type"], id=match["id"], url=url, reference=reference, local=local)

@@ -6,8 +6,8 @@ Spec: SMART App Launch 2.2, token introspection; RFC 7662.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.flow import Flow, send
@@ -24,10 +24,10 @@ from smart_async.messages import (
     form_body,
     parse_object,
 )
-from smart_async.smart.binding import check_binding, check_registration
+from smart_async.smart.binding import check_binding
 from smart_async.smart.client_auth import Authentication
 from smart_async.smart.discovery import discover, redirect_target
-from smart_async.smart.endpoint_auth import authenticate_at
+from smart_async.smart.endpoint_auth import authenticate_at, check_token
 from smart_async.smart.launch import LaunchContext, parse_launch_context
 from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.scopes import Scopes
@@ -91,13 +91,16 @@ def introspection_request(
     )
 
 
-def parse_introspection(response: Response, *, limits: Limits | None = None) -> TokenStatus:
+def parse_introspection(
+    response: Response, *, limits: Limits | None = None, sent: Iterable[Secret] = ()
+) -> TokenStatus:
     """
     Read the answer to an introspection request.
 
     Args:
         response: The answer.
         limits: The client's limits.
+        sent: The secrets in the request, to be struck out of what the server says about them.
 
     Returns:
         The status. That a token is not active is an answer, not an error.
@@ -110,7 +113,7 @@ def parse_introspection(response: Response, *, limits: Limits | None = None) -> 
     """
     refuse_redirect(response, "introspection endpoint")
     if response.status >= 400:
-        raise parse_oauth_error(response, "introspection")
+        raise parse_oauth_error(response, "introspection", sent=sent)
     document = parse_object(response, ProtocolError, "introspection response", limits=limits)
     active = document.get("active")
     if not isinstance(active, bool):
@@ -120,7 +123,7 @@ def parse_introspection(response: Response, *, limits: Limits | None = None) -> 
             status=response.status,
             advice="Check that the introspection endpoint is one.",
         )
-    return _active(document) if active else TokenStatus(active=False, raw=document)
+    return _active(document, response) if active else TokenStatus(active=False, raw=document)
 
 
 def refuse_redirect(response: Response, what: str) -> None:
@@ -144,18 +147,20 @@ def refuse_redirect(response: Response, what: str) -> None:
         )
 
 
-def _active(document: JSONObject) -> TokenStatus:
+def _active(document: JSONObject, response: Response) -> TokenStatus:
     context, findings = parse_launch_context(document)
+    client_id, expires_at = _string(document, "client_id"), _number(document, "exp")
+    scope = _string(document, "scope") or as_list(document.get("scope"))
     missing = [
         Finding(rule="IN-03", severity="warning", message=f"The introspection response lacks {name}.")
-        for name in ("scope", "client_id", "exp")
-        if document.get(name) is None
+        for name, value in (("scope", scope), ("client_id", client_id), ("exp", expires_at))
+        if value is None
     ]
     return TokenStatus(
         active=True,
-        scopes=_scopes(document),
-        client_id=_string(document, "client_id"),
-        expires_at=_number(document, "exp"),
+        scopes=_scopes(document, response),
+        client_id=client_id,
+        expires_at=expires_at,
         context=context,
         issuer=_string(document, "iss"),
         subject=_string(document, "sub"),
@@ -165,13 +170,18 @@ def _active(document: JSONObject) -> TokenStatus:
     )
 
 
-def _scopes(document: JSONObject) -> Scopes:
+def _scopes(document: JSONObject, response: Response) -> Scopes:
     value = document.get("scope")
     text = " ".join(str(item) for item in as_list(value) or ()) or _string(document, "scope") or ""
     try:
         return Scopes.parse(text)
     except ConfigurationError:
-        raise ProtocolError("The introspection response holds a scope that cannot be one.") from None
+        raise ProtocolError(
+            "The introspection response holds a scope that cannot be one.",
+            endpoint=response.url,
+            status=response.status,
+            advice="Report this to the server's operator.",
+        ) from None
 
 
 def _string(document: JSONObject, name: str) -> str | None:
@@ -201,7 +211,7 @@ def introspect(state: ClientState, token: Token) -> Flow[TokenStatus]:
         OAuthError: If the server refused to answer.
     """
     config = state.config
-    check_registration(token.binding, config, what="token")
+    check_token(token, config)
     metadata = yield from discover(state)
     check_binding(token.binding, metadata, config, what="token")
     if metadata.introspection_endpoint is None:
@@ -222,4 +232,27 @@ def introspect(state: ClientState, token: Token) -> Flow[TokenStatus]:
             metadata.introspection_endpoint, token.access_token, authentication, limits=state.limits
         )
     )
-    return parse_introspection(response, limits=state.limits)
+    status = parse_introspection(response, limits=state.limits, sent=(token.access_token,))
+    return replace(status, findings=(*status.findings, *_differences(status, token)))
+
+
+def _differences(status: TokenStatus, token: Token) -> Iterable[Finding]:
+    if not status.active:
+        return
+    context, identity = token.context, token.identity
+    pairs = [
+        # What the token response itself did not say, its introspection need not mirror.
+        (name, getattr(context, name) if name in token.raw else None, getattr(status.context, name))
+        for name in ("patient", "encounter")
+    ]
+    if identity is not None:
+        pairs += [("iss", identity.issuer, status.issuer), ("sub", identity.subject, status.subject)]
+    for name, expected, found in pairs:
+        if expected is not None and found != expected:
+            problem = "lacks" if found is None else "differs in"
+            yield Finding(
+                rule="IN-04",
+                severity="warning",
+                message=f"The introspection response {problem} {name}, against the token response.",
+                advice="Tell the server's operator.",
+            )

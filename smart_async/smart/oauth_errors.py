@@ -44,6 +44,7 @@ ADVICE: Mapping[str, str] = {
     "unauthorized_client": "The registration does not allow this grant type; ask the server's operator.",
     "unsupported_grant_type": "The server does not offer this grant type at all.",
     "invalid_request": "The server misses or dislikes a parameter; its description may say which.",
+    "unsupported_token_type": "The server cannot revoke this kind of token; forget it, it ends by itself.",
     "access_denied": "The user or the server's policy said no. Ask again only if the user wants to.",
     "invalid_redirect_uri": "The server does not take this redirect URI; its rules for them are its own.",
     "invalid_client_metadata": "The server dislikes a member of the registration; see its description.",

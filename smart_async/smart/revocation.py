@@ -6,16 +6,17 @@ Spec: SMART App Launch 2.2, conformance (revocation_endpoint); RFC 7009.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
-from smart_async.errors import ConfigurationError, ProtocolError
+from smart_async.errors import ConfigurationError, OAuthError, ProtocolError
 from smart_async.flow import Flow, send
 from smart_async.limits import Limits
 from smart_async.messages import FORM, Headers, Request, Response, Secret, form_body
-from smart_async.smart.binding import check_binding, check_registration
+from smart_async.smart.binding import check_binding
 from smart_async.smart.client_auth import Authentication
 from smart_async.smart.discovery import discover
-from smart_async.smart.endpoint_auth import authenticate_at
+from smart_async.smart.endpoint_auth import authenticate_at, check_token
 from smart_async.smart.introspection import refuse_redirect
 from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.state import ClientState
@@ -56,12 +57,13 @@ def revocation_request(
     )
 
 
-def parse_revocation(response: Response) -> None:
+def parse_revocation(response: Response, *, sent: Iterable[Secret] = ()) -> None:
     """
     Read the answer to a revocation request.
 
     Args:
         response: The answer.
+        sent: The secrets in the request, to be struck out of what the server says about them.
 
     Raises:
         OAuthError: If the server refused. A token that it does not know is no refusal: it is gone.
@@ -71,7 +73,7 @@ def parse_revocation(response: Response) -> None:
     """
     refuse_redirect(response, "revocation endpoint")
     if response.status >= 400:
-        raise parse_oauth_error(response, "revocation")
+        raise parse_oauth_error(response, "revocation", sent=sent)
     if response.status not in (200, 204):
         raise ProtocolError(
             f"The revocation endpoint answered {response.status}, so the token may still work.",
@@ -85,7 +87,8 @@ def revoke(state: ClientState, token: Token) -> Flow[None]:
     """
     Revoke *token*, the refresh token first and then the access token.
 
-    Not every server ends the access token together with the refresh token, so both are named.
+    Not every server ends the access token together with the refresh token, so both are named; and a server
+    that will not revoke the one is still asked to revoke the other.
 
     Args:
         state: The client.
@@ -94,10 +97,12 @@ def revoke(state: ClientState, token: Token) -> Flow[None]:
     Raises:
         ConfigurationError: If the server offers no revocation, or *token* belongs to another client.
         EndpointChangedError: If discovery now names another server; nothing was sent.
-        OAuthError: If the server refused.
+        OAuthError: If the server refused, for the first token that it refused.
+        ProtocolError: If it answered neither yes nor no.
+        TransportError: If there was no usable answer.
     """
     config = state.config
-    check_registration(token.binding, config, what="token")
+    check_token(token, config)
     metadata = yield from discover(state)
     check_binding(token.binding, metadata, config, what="token")
     if metadata.revocation_endpoint is None:
@@ -109,13 +114,18 @@ def revoke(state: ClientState, token: Token) -> Flow[None]:
     secrets: list[tuple[Secret, TokenHint]] = [(token.access_token, "access_token")]
     if token.refresh_token is not None:
         secrets.insert(0, (token.refresh_token, "refresh_token"))
+    failures: list[OAuthError | ProtocolError] = []
     for secret, hint in secrets:
         authentication = yield from authenticate_at(
             state, metadata, metadata.revocation_endpoint, method="client"
         )
-        response = yield from send(
-            revocation_request(
-                metadata.revocation_endpoint, secret, hint, authentication, limits=state.limits
-            )
+        request = revocation_request(
+            metadata.revocation_endpoint, secret, hint, authentication, limits=state.limits
         )
-        parse_revocation(response)
+        response = yield from send(request)
+        try:
+            parse_revocation(response, sent=tuple(each for each, _ in secrets))
+        except (OAuthError, ProtocolError) as exc:
+            failures.append(exc)
+    if failures:
+        raise failures[0]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from smart_async.errors import ConfigurationError, IdTokenError, ProtocolError, TransportError
 from smart_async.flow import Flow, exclusive, now, send
 from smart_async.keys.jwks import VerificationKey, parse_jwks
-from smart_async.limits import JWKS_COOLDOWN, JWKS_STALE, JWKS_TTL, Limits
+from smart_async.limits import JWKS_COOLDOWN, JWKS_TTL, Limits
 from smart_async.messages import (
     Headers,
     JSONObject,
@@ -24,8 +24,10 @@ from smart_async.messages import (
     Response,
     as_list,
     parse_object,
+    parse_url,
     resolve_url,
 )
+from smart_async.smart.discovery import redirect_target
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.state import ClientState, ServerKeys
 
@@ -105,16 +107,15 @@ def _renew(
 ) -> Flow[ServerKeys]:
     instant = yield from now()
     known = state.server_keys if state.server_keys and state.server_keys.issuer == issuer else None
-    if known is not None:
-        rested = instant.monotonic - known.asked_at >= JWKS_COOLDOWN
-        if known.fresh(issuer, instant.monotonic) and (fits(known) or not rested):
-            return known
-        state.server_keys = known.asked(instant.monotonic)
+    if known is not None and not _due(known, instant.monotonic, fits):
+        return known
     try:
         keys, algorithms = yield from _fetch(state, metadata, issuer)
     except (TransportError, ProtocolError):
-        # The old keys bridge an outage of the issuer; a key that was taken back is gone within the hour.
-        if known is None or instant.monotonic - known.fetched_at > JWKS_STALE:
+        if known is None:
+            raise
+        state.server_keys = known.asked(instant.monotonic)
+        if not known.bridges(instant.monotonic) or not fits(known):
             raise
         return known
     state.server_keys = ServerKeys(
@@ -126,6 +127,13 @@ def _renew(
         fresh_until=instant.monotonic + JWKS_TTL,
     )
     return state.server_keys
+
+
+def _due(known: ServerKeys, now: float, fits: Callable[[ServerKeys], bool]) -> bool:
+    if known.fresh(known.issuer, now) and fits(known):
+        return False
+    # An unknown key and an issuer that is down wait alike: neither may become a stream of requests.
+    return now - known.asked_at >= JWKS_COOLDOWN or not known.bridges(now)
 
 
 def _fetch(
@@ -141,6 +149,7 @@ def _fetch(
 def _openid_configuration(
     state: ClientState, metadata: SmartMetadata, issuer: str
 ) -> Flow[tuple[str, tuple[str, ...] | None]]:
+    _check_issuer(issuer, allow_insecure_loopback=state.config.allow_insecure_loopback)
     response = yield from send(
         server_keys_request(openid_configuration_url(issuer), limits=state.limits, purpose="discovery")
     )
@@ -159,6 +168,16 @@ def _openid_configuration(
             advice="If the server is known to do this, configure id_token_issuer and jwks_uri.",
         )
     return _jwks_uri(state, metadata, document, response), _algorithms(document)
+
+
+def _check_issuer(issuer: str, *, allow_insecure_loopback: bool) -> None:
+    try:
+        _ = parse_url(issuer, field="issuer", allow_insecure_loopback=allow_insecure_loopback)
+    except ConfigurationError as exc:
+        raise IdTokenError(
+            f"The server's keys cannot be looked up by its issuer: {exc.message}",
+            advice="Set jwks_uri in the configuration to where the keys are; ask the server's operator.",
+        ) from None
 
 
 def _jwks_uri(state: ClientState, metadata: SmartMetadata, document: JSONObject, response: Response) -> str:
@@ -187,8 +206,10 @@ def _algorithms(document: JSONObject) -> tuple[str, ...] | None:
 
 def _document(response: Response, what: str, limits: Limits | None) -> JSONObject:
     if response.status != 200:
+        redirected = f" (to {redirect_target(response)})" if 300 <= response.status < 400 else ""
         raise IdTokenError(
-            f"The server answered {response.status} to a request for its {what}; no redirect is followed.",
+            f"The server answered {response.status}{redirected} to a request for its {what}; "
+            "no redirect is followed.",
             endpoint=response.url,
             status=response.status,
             advice="ID tokens cannot be verified without it; ask the server's operator.",

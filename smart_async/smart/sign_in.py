@@ -14,7 +14,8 @@ from smart_async.keys.base64url import b64url_decode
 from smart_async.limits import ID_TOKEN_AGE
 from smart_async.messages import Finding, Secret, as_object, strict_loads
 from smart_async.smart.id_token import identify
-from smart_async.smart.launch import is_fhir_id
+from smart_async.smart.identity import Identity
+from smart_async.smart.launch import parse_launch_context
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
@@ -45,15 +46,29 @@ def with_identity(
         previous: The token that was refreshed.
 
     Raises:
-        IdTokenError: If the ID token cannot be trusted, and the configuration says that this matters.
+        IdTokenError: If the ID token cannot be trusted, or its keys cannot be fetched, and the configuration
+            says that this matters. The token without its identity is on the error: the code or refresh
+            token that it was paid with is spent.
         ContextChangedError: If a refresh speaks of another user.
-        TransportError: If the server's keys cannot be fetched.
     """
     id_token = token.raw.get("id_token")
-    if not openid or state.config.id_token == "off":
-        return patient_elsewhere(token, state.config.patient_from)
-    if not isinstance(id_token, Secret):
-        return patient_elsewhere(_without_id_token(token, previous), state.config.patient_from)
+    if openid and state.config.id_token != "off":
+        if isinstance(id_token, Secret):
+            token = yield from _identified(state, metadata, token, id_token, nonce, previous)
+        else:
+            token = _without_id_token(token, previous)
+    return patient_elsewhere(token, state.config.patient_from)
+
+
+def _identified(
+    state: ClientState,
+    metadata: SmartMetadata,
+    token: Token,
+    id_token: Secret,
+    nonce: Secret | None,
+    previous: Token | None,
+) -> Flow[Token]:
+    before = previous.identity if previous is not None else None
     try:
         identity, findings = yield from identify(
             state,
@@ -63,25 +78,50 @@ def with_identity(
             access_token=token.access_token,
             max_age=ID_TOKEN_AGE if previous is None else None,
         )
+        _check_nonce_again(identity, before, metadata)
     except (IdTokenError, TransportError) as exc:
-        if state.config.id_token == "verify":
-            if isinstance(exc, IdTokenError):
-                exc.token = token  # a rotated refresh token may be on it, and nowhere else
-            raise
-        return _noted(token, "ID-01", f"The ID token was not verified: {exc.message}")
-    if (
-        previous is not None
-        and previous.identity is not None
-        and identity.subject != previous.identity.subject
-    ):
+        if state.config.id_token == "warn":
+            return _noted(token, "ID-01", f"The ID token was not verified: {exc.message}")
+        if isinstance(exc, TransportError):
+            raise _unproven(exc, token) from exc
+        exc.token = token
+        raise
+    token = replace(token, identity=identity, findings=(*token.findings, *findings))
+    if before is not None and (identity.issuer, identity.subject) != (before.issuer, before.subject):
         raise ContextChangedError(
             "The refreshed token is for another user than the one it replaces.",
             endpoint=metadata.token_endpoint,
             advice="Do not merge the two. The new token is .token on this error: adopt it, or drop it.",
             token=token,
         )
-    token = replace(token, identity=identity, findings=(*token.findings, *findings))
-    return patient_elsewhere(token, state.config.patient_from)
+    if identity.fhir_user is None and not findings and "fhirUser" in token.scopes:
+        return _noted(
+            token, "ID-11", "fhirUser was granted, and the ID token names none.", "Ask the server's operator."
+        )
+    return token
+
+
+def _check_nonce_again(identity: Identity, before: Identity | None, metadata: SmartMetadata) -> None:
+    # A refreshed ID token need not repeat the nonce of its login, but must not have another one.
+    nonce = identity.claims.get("nonce")
+    if before is not None and nonce is not None and nonce != before.claims.get("nonce"):
+        raise IdTokenError(
+            "The ID token cannot be trusted: its nonce is from another login.",
+            endpoint=metadata.token_endpoint,
+            advice="Do not sign the user in. Start a new login.",
+        )
+
+
+def _unproven(error: TransportError, token: Token) -> IdTokenError:
+    # A transport error may say that repeating is safe; repeating the token request never is.
+    failure = IdTokenError(
+        f"The keys that prove the ID token could not be fetched: {error.message}",
+        endpoint=error.endpoint,
+        status=error.status,
+        advice="The token came, and is .token on this error, without an identity. Sign in again later.",
+    )
+    failure.token = token
+    return failure
 
 
 def _without_id_token(token: Token, previous: Token | None) -> Token:
@@ -90,8 +130,8 @@ def _without_id_token(token: Token, previous: Token | None) -> Token:
     return _noted(token, "ID-11", "openid was asked for, and the server sent no ID token.")
 
 
-def _noted(token: Token, rule: str, message: str) -> Token:
-    finding = Finding(rule=rule, severity="warning", message=message, advice="Nobody vouches for the user.")
+def _noted(token: Token, rule: str, message: str, advice: str = "Nobody vouches for the user.") -> Token:
+    finding = Finding(rule=rule, severity="warning", message=message, advice=advice)
     return replace(token, findings=(*token.findings, finding))
 
 
@@ -107,9 +147,12 @@ def patient_elsewhere(token: Token, sources: tuple[str, ...]) -> Token:
     if token.context.patient is not None:
         return token
     for source in sources:
-        patient = (
-            _from_user(token) if source == "fhirUser" else _from_claim(token, source.removeprefix(_CLAIM))
-        )
+        if source == "fhirUser":
+            patient = _from_user(token)
+        elif source.startswith(_CLAIM):
+            patient = _from_claim(token, source.removeprefix(_CLAIM))
+        else:
+            continue  # "token": the response itself, which has been looked at
         if patient is not None:
             finding = Finding(
                 rule="CTX-01",
@@ -135,5 +178,5 @@ def _from_claim(token: Token, name: str) -> str | None:
         claims = as_object(strict_loads(b64url_decode(segments[1]))) or {}
     except ProtocolError:
         return None
-    value = claims.get(name)
-    return value if is_fhir_id(value) else None
+    context, _ = parse_launch_context({"patient": claims.get(name)})
+    return context.patient

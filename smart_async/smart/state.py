@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from smart_async.keys.jwks import VerificationKey
-from smart_async.limits import Limits
+from smart_async.limits import JWKS_STALE, Limits
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.entropy import Entropy, system_entropy
 from smart_async.smart.metadata import SmartMetadata
@@ -52,6 +52,14 @@ class ServerKeys:
         """Return whether these are keys of *issuer* that need no asking at *now*."""
         return self.issuer == issuer and now < self.fresh_until
 
+    def bridges(self, now: float) -> bool:
+        """
+        Return whether these may stand in at *now* for keys that cannot be fetched.
+
+        They bridge an outage of the issuer; a key that was taken back is gone within the hour.
+        """
+        return now - self.fetched_at <= JWKS_STALE
+
     def asked(self, now: float) -> ServerKeys:
         """Return the same keys, last asked for at *now*."""
         return replace(self, asked_at=now)
@@ -62,8 +70,8 @@ class ClientState:
     """
     The pure half of a client.
 
-    It does no I/O and waits for nothing. Its one changing part is the cached discovery document, and that
-    is replaced as a whole, so several threads may share it.
+    It does no I/O and waits for nothing. What changes are the cached discovery document and the server's
+    keys, and each is replaced as a whole, so several threads may share it.
 
     Args:
         config: The registration.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -259,3 +260,69 @@ def smart_vectors() -> dict[str, Any]:
     """The published keys and assertions of the reference's appendix A."""
     vectors: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "smart.json").read_text())
     return vectors
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Issuer:
+    """An OpenID provider put together by hand: its keys, its documents and the ID tokens that it signs."""
+
+    url = "https://sso.example.com"
+    jwks_uri = "https://sso.example.com/oauth2/keys"
+
+    def __init__(self) -> None:
+        self._keys: dict[str, SigningKey] = {}
+
+    def key(self, kid: str = "RS256", alg: str | None = None) -> SigningKey:
+        """The key *kid*, made when it is first needed; by default its id is its algorithm."""
+        if kid not in self._keys:
+            self._keys[kid] = SigningKey.generate(alg or kid, kid=kid, key_size=2048)
+        return self._keys[kid]
+
+    def jwk(self, name: str = "RS256", algorithm: str | None = None, /, **changes: Any) -> dict[str, Any]:
+        """The public key *name*; `...` removes a member."""
+        return self.changed(dict(self.key(name, algorithm).public_jwk()), changes)
+
+    def jwks(self, *jwks: dict[str, Any]) -> dict[str, Any]:
+        """A JWK Set of *jwks*, by default of the one RS256 key."""
+        return {"keys": list(jwks or [self.jwk()])}
+
+    def configuration(self, **changes: Any) -> dict[str, Any]:
+        """The OpenID configuration."""
+        return self.changed({"issuer": self.url, "jwks_uri": self.jwks_uri}, changes)
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """The claims of a login that has just happened, by the clock of `Script`."""
+        base = {
+            "iss": self.url,
+            "sub": "u-58121",
+            "aud": "growth-chart",
+            "iat": 1_750_000_000,
+            "exp": 1_750_003_600,
+            "nonce": "n-1",
+            "fhirUser": "Practitioner/dr-9",
+        }
+        return self.changed(base, changes)
+
+    def token(
+        self, kid: str = "RS256", header: Mapping[str, Any] | None = None, payload: Any = None, **claims: Any
+    ) -> str:
+        """An ID token signed with the key *kid*, with changed claims or another payload."""
+        key = self.key(kid)
+        head = self.changed({"alg": key.algorithm, "kid": kid, "typ": "JWT"}, header or {})
+        body = self.claims(**claims) if payload is None else payload
+        signed = ".".join(_b64(json.dumps(part).encode()) for part in (head, body))
+        return f"{signed}.{_b64(key.sign(signed.encode()))}"
+
+    @staticmethod
+    def changed(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply *changes* to *base*; `...` removes a member."""
+        return {name: value for name, value in {**base, **changes}.items() if value is not ...}
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    """An OpenID provider for the issuer of `document`."""
+    return Issuer()
