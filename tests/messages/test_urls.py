@@ -204,6 +204,13 @@ def test_plain_http_elsewhere(text, allowed):
     refusal(text, allow_insecure_loopback=allowed)
 
 
+def test_plain_http_elsewhere_says_why():
+    """The reason for https is given, and no permission is offered that would not help."""
+    error = refusal("http://ehr.example.com/r4", allow_insecure_loopback=True)
+    assert error.message == "fhir_base uses plain http, where tokens could be read on the way."
+    assert "allow_insecure_loopback" not in error.advice
+
+
 def test_queries_where_they_are_allowed():
     """A query is kept where one is allowed, and its percent signs are checked."""
     url = parse_url("https://ehr.example.com/auth?tenant=%20a&x", field="x", allow_query=True)
