@@ -46,7 +46,9 @@ def missing_extra(error: BaseException | None) -> str | None:
         # The library's own error names the pip line.
         if type(error).__name__ == "ConfigurationError" and (named := PIP_LINE.search(str(error))):
             return f"needs the extra {named[1]}"
-        error = error.__cause__ or error.__context__
+        # A doctest wraps what its example raised.
+        wrapped = getattr(error, "exc_info", (None, None))[1]
+        error = wrapped or error.__cause__ or error.__context__
     return None
 
 
