@@ -22,7 +22,7 @@ from smart_async.messages import JSON, Finding, JSONObject, Secret, as_list
 from smart_async.smart.identity import Identity, identity_from_claims
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.server_keys import server_keys
-from smart_async.smart.state import ClientState, ServerKeys
+from smart_async.smart.state import ClientState
 
 __all__ = ("ID_TOKEN_ALGORITHMS", "identify", "verify_id_token")
 
@@ -124,12 +124,13 @@ def identify(
             advice="Set id_token_issuer in the configuration, or leave openid out of the scope.",
         )
 
-    def fits(found: ServerKeys) -> bool:
+    def fits(keys: Iterable[VerificationKey]) -> bool:
         # Any algorithm of ours: what the issuer lists may have changed together with its keys.
-        return has_key_for(token.reveal(), found.keys, algorithms=ID_TOKEN_ALGORITHMS, error=IdTokenError)
+        return has_key_for(token.reveal(), keys, algorithms=ID_TOKEN_ALGORITHMS, error=IdTokenError)
 
     try:
-        known = yield from server_keys(state, metadata, issuer, fits)
+        _ = fits(())  # what no key could make acceptable is refused before any is fetched
+        known = yield from server_keys(state, metadata, issuer, lambda found: fits(found.keys))
         instant = yield from now()
         return verify_id_token(
             token,

@@ -523,10 +523,12 @@ def test_id_token_issuer(script, state, metadata, issuer, json_response, discove
 def test_what_is_no_token_is_the_same_error_with_known_keys(
     script, state, metadata, issuer, json_response, token
 ):
-    """Whether or not keys are known already, garbage is an IdTokenError that names the endpoint."""
-    script.answer(json_response(issuer.configuration()), json_response(issuer.jwks()))
-    for _ in range(2):
+    """Whether or not keys are known already, garbage is an IdTokenError, and no key is fetched for it."""
+    for answered in (0, 2):
         with pytest.raises(IdTokenError) as caught:
             run(script, state, metadata, token)
         assert caught.value.endpoint == "https://sso.example.com/oauth2/token"
-    assert len(script.requests) == 2
+        assert len(script.requests) == answered
+        if not answered:
+            script.answer(json_response(issuer.configuration()), json_response(issuer.jwks()))
+            assert run(script, state, metadata, issuer.token())

@@ -1,4 +1,4 @@
-"""The server's keys: where they are looked for, how long they are believed, and how seldom they are asked for."""
+"""The server's keys: where they are looked for, how long they are believed, how seldom asked for."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_an_issuer_with_a_path_and_a_slash(look, script, json_response, issuer):
     ],
 )
 def test_an_issuer_that_cannot_be_asked(look, script, url):
-    """Keys that came over plain http could be anybody's; nothing is requested, and the advice says what to set."""
+    """Keys over plain http could be anybody's; nothing is requested, and the advice says what to set."""
     with pytest.raises(IdTokenError, match="issuer") as caught:
         look(issuer=url)
     assert "jwks_uri" in str(caught.value.advice)
@@ -213,12 +213,10 @@ def test_a_relative_jwks_uri(look, script, answers):
 
 def test_jwks_uri_override(look, script, state, json_response, issuer):
     """A configured jwks_uri is asked alone, whatever the issuer's documents say."""
-    state.config = replace(
-        state.config, jwks_uri="https://keys.example.com/all?x=1", id_token_issuer="urn:odd"
-    )
+    state.config = replace(state.config, jwks_uri="https://k.example.com/all?x=1", id_token_issuer="urn:odd")
     script.answer(json_response(issuer.jwks()))
     assert look() == ["RS256"]
-    assert urls(script) == ["https://keys.example.com/all?x=1"]
+    assert urls(script) == ["https://k.example.com/all?x=1"]
 
 
 def test_id_token_issuer_override(look, script, state, json_response, issuer):
