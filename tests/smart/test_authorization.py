@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -150,6 +151,72 @@ class TestStandalone:
         """Whether callbacks name the issuer is decided at the start, not when one comes back."""
         assert start(found={"authorization_response_iss_parameter_supported": True}).iss_expected is True
         assert start().iss_expected is False
+
+
+class TestPolicies:
+    @pytest.mark.rule("AL-12", "AL-25")
+    @pytest.mark.parametrize(
+        ("aud", "sent"),
+        [
+            ("base", "https://ehr.example.com/r4/"),
+            ("strip-slash", "https://ehr.example.com/r4"),
+            ("https://ehr.example.com/other", "https://ehr.example.com/other"),
+            (None, None),
+        ],
+    )
+    def test_aud_follows_the_configuration(self, start: Start, aud: str | None, sent: str | None) -> None:
+        """Nothing about aud is changed unless the configuration says so, and JSON remembers it."""
+        pending = start(fhir_base="https://ehr.example.com/r4/", aud=aud)
+        assert dict(query(pending)).get("aud") == sent
+        assert PendingAuthorization.from_json(pending.to_json()) == pending
+
+    @pytest.mark.rule("AL-26")
+    def test_parameters_are_added_behind(self, start: Start) -> None:
+        """Servers with parameters of their own get them, in the URL, the form and from JSON."""
+        pending = start(response_mode="form_post", extra_authorize_params={"brand": "north & south"})
+        assert query(pending)[-2:] == [("response_mode", "form_post"), ("brand", "north & south")]
+        assert PendingAuthorization.from_json(pending.to_json()).form == pending.form
+
+    @pytest.mark.parametrize("extra", [7, [["a"]], [["a", 7]], [[7, "a"]], ["abc"], [None], {"a": 1}])
+    def test_damaged_ones_are_refused(self, start: Start, extra: Any) -> None:
+        """A stored login holds pairs of strings there, or it is none."""
+        members = json.loads(start().to_json())
+        with pytest.raises(ConfigurationError):
+            PendingAuthorization.from_json(json.dumps(members | {"extra": extra}))
+
+
+class Page(HTMLParser):
+    """Reads the form, the inputs and the scripts of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+class TestPage:
+    @pytest.mark.rule("AL-20")
+    @pytest.mark.parametrize("nonce", [None, "n-0S6"])
+    def test_it_posts_exactly_the_form_however_hostile_the_launch(
+        self, start: Start, nonce: str | None
+    ) -> None:
+        """Quotes and tags in what comes from outside stay text; without a CSP nonce there is no script."""
+        handle = "\"><script>alert('1')</script>&amp;"
+        pending = start(
+            launch=EHRLaunch(iss="https://ehr.example.com/r4", launch=handle),
+            found={"authorization_endpoint": "https://a.example/auth?a=1&amp;b='2'"},
+        )
+        page = Page(pending.form.html(nonce=nonce, button="<b>Go</b>"))
+        assert [(field["name"], field["value"]) for field in page.all("input")] == list(pending.form.fields)
+        assert page.all("form") == [{"method": "post", "action": "https://a.example/auth?a=1&amp;b='2'"}]
+        assert page.all("script") == ([] if nonce is None else [{"nonce": nonce}])
+        assert page.all("b") == []
 
 
 class TestExistingQuery:

@@ -298,6 +298,41 @@ class TestAliases:
         assert metadata.findings == ()
 
 
+class TestAbilities:
+    @pytest.mark.rule("DI-12")
+    def test_a_capability_is_found_under_either_name(self, read: Callable[..., SmartMetadata]) -> None:
+        """A former name and today's mean the same; an extension is found as it is; others are not there."""
+        extension = "https://vendor.example/x"
+        metadata = read(capabilities=["context-passthrough-banner", "context-style", extension])
+        names = ["context-banner", "context-passthrough-style", extension, "launch-ehr"]
+        assert [metadata.supports(name) for name in names] == [True, True, True, False]
+
+    @pytest.mark.rule("DI-15")
+    def test_the_four_sets_are_computed(self, read: Callable[..., SmartMetadata]) -> None:
+        """The faultless server offers all of them, one without client types offers none."""
+        assert len(read().capability_sets) == 4
+        assert read(capabilities=["launch-ehr", "permission-patient"]).capability_sets == ()
+
+    @pytest.mark.parametrize(
+        ("grants", "capabilities", "supported"),
+        [
+            (["client_credentials"], ["client-confidential-asymmetric"], True),
+            (["authorization_code"], ["client-confidential-asymmetric"], False),
+            (["client_credentials"], ["client-confidential-symmetric"], False),
+        ],
+    )
+    def test_backend_services_are_inferred(
+        self,
+        read: Callable[..., SmartMetadata],
+        grants: list[str],
+        capabilities: list[str],
+        supported: bool,
+    ) -> None:
+        """There is no capability for them: the grant type and the client type together tell."""
+        metadata = read(grant_types_supported=grants, capabilities=capabilities)
+        assert metadata.supports_backend_services is supported
+
+
 class TestAssociatedEndpoints:
     @pytest.mark.rule("DI-17")
     @pytest.mark.parametrize(
