@@ -177,3 +177,13 @@ def test_it_belongs_to_one_server(registration, config):
     """A registration makes no configuration for another server."""
     with pytest.raises(ConfigurationError, match=r"not at https://other\.example\.com"):
         registration.config(replace(config, fhir_base="https://other.example.com/r4"))
+
+
+def test_no_frame_shows_what_was_stored(registration):
+    """Error reporters show the variables of every frame; the stored text is in none of ours."""
+    text = registration.to_json().replace('"registration"', '"other"')
+    with pytest.raises(ConfigurationError) as caught:
+        ClientRegistration.from_json(text)
+    frames = [entry.frame.f_locals for entry in caught.traceback[1:]]
+    assert len(frames) == 1
+    assert "s3cr3t" not in repr(frames)

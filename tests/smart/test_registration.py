@@ -486,3 +486,15 @@ def test_whatever_the_body_only_our_errors_come_out(answer, requested, binding, 
     response = Response(status=data.draw(st.sampled_from([200, 201, 400])), body=bytes(body), url=ENDPOINT)
     with contextlib.suppress(SmartError):
         _ = parse_registration(response, requested=requested, binding=binding, registration_endpoint=ENDPOINT)
+
+
+def test_no_frame_shows_a_secret(run, answer):
+    """Error reporters show the variables of every frame; no secret stands plainly in one of ours."""
+    for broken in ({"client_id": 5}, {"redirect_uris": []}, {"registration_client_uri": "x"}):
+        with pytest.raises(ProtocolError) as caught:
+            run({**answer, **broken}, initial_access_token="iat-55")
+        frames = [entry for entry in caught.traceback if "smart_async" in str(entry.path)]
+        assert len(frames) > 2
+        shown = repr([entry.frame.f_locals for entry in frames])
+        assert "iat-55" not in shown
+        assert "rat-77aa" not in shown
