@@ -91,12 +91,27 @@ def parse_discovery(
     """
     found = _Found(url=response.url)
     found.add("well-known", _document(response, limits))
+    found.findings = _media_type(response)
     return _metadata(found, config)
 
 
 def _document(response: Response, limits: Limits | None) -> JSONObject:
     _refuse_status(response)
     return parse_object(response, DiscoveryError, "discovery document", limits=limits)
+
+
+def _media_type(response: Response) -> tuple[Finding, ...]:
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return ()
+    return (
+        Finding(
+            rule="DI-03",
+            severity="error",
+            message="The discovery document is not labelled application/json.",
+            advice="It was read all the same. Tell the server's operator.",
+        ),
+    )
 
 
 @dataclass(slots=True)
@@ -107,6 +122,7 @@ class _Found:
     document: JSONObject = field(default_factory=dict[str, Any])
     sources: dict[str, str] = field(default_factory=dict[str, str])
     lifetime: float = METADATA_TTL
+    findings: tuple[Finding, ...] = ()
 
     def add(self, source: str, members: JSONObject) -> None:
         for name, value in members.items():
@@ -129,6 +145,7 @@ def _metadata(found: _Found, config: SmartConfig) -> SmartMetadata:
     metadata = replace(
         metadata,
         raw=found.document,
+        findings=(*found.findings, *metadata.findings),
         sources={**found.sources, **dict.fromkeys(overrides, "configuration")},
     )
     if config.strict and config.discovery != "off":
@@ -215,6 +232,7 @@ def _well_known(state: ClientState, found: _Found) -> Flow[None]:
         url = _target(response, state.config.allow_insecure_loopback)
         response = yield from send(discovery_request(url, limits=state.limits))
     found.add("well-known", _document(response, state.limits))
+    found.findings = _media_type(response)
     found.lifetime = metadata_lifetime(response)
 
 
