@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
 from smart_async.clients._drivers import Performer, drive
 from smart_async.clients._parts import check_clock, check_signer, check_timeouts, new_state
 from smart_async.flow import Flow
-from smart_async.interfaces import Clock, Transport
+from smart_async.interfaces import AsyncSigner, Clock, Signer, Transport
+from smart_async.keys.jwks import Publishable
 from smart_async.limits import Limits, Timeouts
+from smart_async.messages import Secret
 from smart_async.smart.authorization import authorize
 from smart_async.smart.backend import DEFAULT_SCOPE, backend_token
 from smart_async.smart.callback import Callback, exchange_code
+from smart_async.smart.client_metadata import ClientMetadata
+from smart_async.smart.client_registration import ClientRegistration
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
+from smart_async.smart.dynamic_client import register_dynamic_client
 from smart_async.smart.entropy import Entropy
 from smart_async.smart.introspection import TokenStatus, introspect
+from smart_async.smart.jwt_bearer import jwt_bearer_token
 from smart_async.smart.launch import EHRLaunch
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.pending import PendingAuthorization
 from smart_async.smart.refresh import refresh
+from smart_async.smart.registration import register
+from smart_async.smart.registration_management import (
+    delete_registration,
+    read_registration,
+    update_registration,
+)
 from smart_async.smart.revocation import revoke
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.style import SmartStyle, fetch_style
@@ -109,6 +122,59 @@ class SmartClient:
     def fetch_style(self, token: Token) -> SmartStyle | None:
         """Return the EHR's style object, if it named one. See `smart_async.smart.style.fetch_style`."""
         return self._run(fetch_style(self._state, token))
+
+    def register(
+        self,
+        client_metadata: ClientMetadata,
+        *,
+        initial_access_token: Secret | str | None = None,
+        allow_changes: Iterable[str] = (),
+    ) -> ClientRegistration:
+        """Register a new client with the server. See `smart_async.smart.registration.register`."""
+        return self._run(
+            register(
+                self._state,
+                client_metadata,
+                initial_access_token=initial_access_token,
+                allow_changes=allow_changes,
+            )
+        )
+
+    def read_registration(self, registration: ClientRegistration) -> ClientRegistration:
+        """Ask what the server knows of a registration. See `smart_async.smart.registration_management`."""
+        return self._run(read_registration(self._state, registration))
+
+    def update_registration(
+        self,
+        registration: ClientRegistration,
+        client_metadata: ClientMetadata,
+        *,
+        allow_changes: Iterable[str] = (),
+    ) -> ClientRegistration:
+        """Replace what is registered of a client. See `smart_async.smart.registration_management`."""
+        return self._run(
+            update_registration(self._state, registration, client_metadata, allow_changes=allow_changes)
+        )
+
+    def delete_registration(self, registration: ClientRegistration) -> None:
+        """Delete a registration. See `smart_async.smart.registration_management`."""
+        return self._run(delete_registration(self._state, registration))
+
+    def register_dynamic_client(
+        self, token: Token, key: Publishable, *, allow_changes: Iterable[str] = ()
+    ) -> ClientRegistration:
+        """Register this device as a client of its own. See `smart_async.smart.dynamic_client`."""
+        return self._run(register_dynamic_client(self._state, token, key, allow_changes=allow_changes))
+
+    def jwt_bearer_token(
+        self,
+        *,
+        key: Signer | AsyncSigner | None = None,
+        assertion: Secret | str | None = None,
+        scope: str | Scopes | None = None,
+    ) -> Token:
+        """Get a token for a signed assertion. See `smart_async.smart.jwt_bearer.jwt_bearer_token`."""
+        return self._run(jwt_bearer_token(self._state, key=key, assertion=assertion, scope=scope))
 
     def close(self) -> None:
         """Release the connections, unless the transport was yours."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
 
 from smart_async import (
+    AsyncSmartClient,
     ClientMetadata,
     ClientRegistration,
     OAuthError,
@@ -18,12 +20,6 @@ from smart_async import (
     SmartConfig,
 )
 from smart_async.sandbox import Sandbox
-from smart_async.smart.registration import register
-from smart_async.smart.registration_management import (
-    delete_registration,
-    read_registration,
-    update_registration,
-)
 
 CALLBACK = "https://app.example.com/callback"
 
@@ -33,9 +29,22 @@ def key() -> SigningKey:
     return SigningKey.generate("ES384")
 
 
-def run(sandbox: Sandbox, config: SmartConfig, flow: Any, *arguments: Any, **options: Any) -> Any:
-    client = SmartClient(config, transport=sandbox.transport())
-    return client._run(flow(client._state, *arguments, **options))
+@pytest.fixture(params=["sync", "asyncio", "trio"])
+def run(request: pytest.FixtureRequest) -> Any:
+    """Calls a method of a client in each colour."""
+
+    def call(sandbox: Sandbox, config: SmartConfig, method: str, *arguments: Any, **options: Any) -> Any:
+        if request.param == "sync":
+            client = SmartClient(config, transport=sandbox.transport())
+            return getattr(client, method)(*arguments, **options)
+
+        async def awaited() -> Any:
+            async with AsyncSmartClient(config, transport=sandbox.transport()) as client:
+                return await getattr(client, method)(*arguments, **options)
+
+        return anyio.run(awaited, backend=request.param)
+
+    return call
 
 
 def newcomer(sandbox: Sandbox, client_auth: Any) -> SmartConfig:
@@ -43,12 +52,12 @@ def newcomer(sandbox: Sandbox, client_auth: Any) -> SmartConfig:
 
 
 @pytest.mark.rule("AS-01", "AS-15", "BS-01")
-def test_a_backend_client_registers_and_works(key):
+def test_a_backend_client_registers_and_works(key, run):
     """Register, become the client, get a token, change, read, delete: the whole life of a client."""
     sandbox = Sandbox(initial_access_token="iat-1")
     config = newcomer(sandbox, PrivateKeyJWT(key))
     wish = ClientMetadata.for_backend(key, client_name="Nightly")
-    registration = run(sandbox, config, register, wish, initial_access_token="iat-1")
+    registration = run(sandbox, config, "register", wish, initial_access_token="iat-1")
     assert registration.findings == ()
     assert replace(registration.metadata, redirect_uris=None, scope=wish.scope) == wish
     restored = ClientRegistration.from_json(registration.to_json())
@@ -56,18 +65,18 @@ def test_a_backend_client_registers_and_works(key):
     assert SmartClient(mine, transport=sandbox.transport()).backend_token("system/Patient.rs").access_token
     successor = SigningKey.generate("RS384", key_size=2048)
     both = ClientMetadata.for_backend(key, successor, client_name="Weekly")
-    updated = run(sandbox, mine, update_registration, restored, both)
+    updated = run(sandbox, mine, "update_registration", restored, both)
     assert (updated.findings, updated.metadata.client_name) == ((), "Weekly")
-    assert run(sandbox, mine, read_registration, updated).metadata == updated.metadata
+    assert run(sandbox, mine, "read_registration", updated).metadata == updated.metadata
     rotated = replace(mine, client_auth=PrivateKeyJWT(successor))
     assert SmartClient(rotated, transport=sandbox.transport()).backend_token("system/Patient.rs")
-    run(sandbox, mine, delete_registration, updated)
+    run(sandbox, mine, "delete_registration", updated)
     with pytest.raises(OAuthError):
         SmartClient(mine, transport=sandbox.transport()).backend_token("system/Patient.rs")
 
 
 @pytest.mark.parametrize("kind", ["public", "secret", "key"])
-def test_an_app_registers_and_logs_a_user_in(key, kind):
+def test_an_app_registers_and_logs_a_user_in(key, kind, run):
     """Each client type is registered as asked for, and works with what came back."""
     sandbox = Sandbox()
     config = newcomer(sandbox, PrivateKeyJWT(key) if kind == "key" else PublicClient())
@@ -78,7 +87,7 @@ def test_an_app_registers_and_logs_a_user_in(key, kind):
         scope=config.scope,
         public=kind == "public",
     )
-    registration = run(sandbox, config, register, wish)
+    registration = run(sandbox, config, "register", wish)
     assert registration.findings == ()
     client = SmartClient(registration.config(config), transport=sandbox.transport())
     assert client.config.redirect_uri == CALLBACK
@@ -89,14 +98,14 @@ def test_an_app_registers_and_logs_a_user_in(key, kind):
 
 
 @pytest.mark.parametrize("token", [None, "iat-2"])
-def test_a_stranger_is_refused(key, token):
+def test_a_stranger_is_refused(key, token, run):
     """Without the right initial access token the server's refusal comes through, and hides the token."""
     sandbox = Sandbox(initial_access_token="iat-1")
     with pytest.raises(OAuthError) as caught:
         run(
             sandbox,
             newcomer(sandbox, PrivateKeyJWT(key)),
-            register,
+            "register",
             ClientMetadata.for_backend(key),
             initial_access_token=token,
         )
