@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from smart_async.clients._async import AsyncSmartClient
+    from smart_async.clients._registry import AsyncEHRRegistry, EHRRegistry
     from smart_async.clients._sync import SmartClient
     from smart_async.errors import (
         CallbackError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AssociatedEndpoint": "smart.metadata",
+    "AsyncEHRRegistry": "clients._registry",
     "AsyncSmartClient": "clients._async",
     "CallbackError": "errors",
     "ClientMetadata": "smart.client_metadata",
@@ -62,6 +64,7 @@ _HOMES = {
     "ContextChangedError": "errors",
     "DiscoveryError": "errors",
     "EHRLaunch": "smart.launch",
+    "EHRRegistry": "clients._registry",
     "EndpointChangedError": "errors",
     "FhirContextItem": "smart.launch",
     "FhirUser": "smart.identity",
@@ -99,6 +102,7 @@ _HOMES = {
 
 __all__ = (
     "AssociatedEndpoint",
+    "AsyncEHRRegistry",
     "AsyncSmartClient",
     "CallbackError",
     "ClientMetadata",
@@ -108,6 +112,7 @@ __all__ = (
     "ContextChangedError",
     "DiscoveryError",
     "EHRLaunch",
+    "EHRRegistry",
     "EndpointChangedError",
     "FhirContextItem",
     "FhirUser",

@@ -17,6 +17,7 @@ from smart_async.smart.scopes import Scopes
 __all__ = ("AuthorizationDetail", "parse_authorization_details")
 
 _TYPE = "smart_on_fhir"
+_CONTEXT = ("patient", "encounter", "fhirContext")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,10 @@ def parse_authorization_details(
     """
     details: list[AuthorizationDetail] = []
     findings: list[Finding] = []
-    for item in as_list(document.get("authorization_details")) or ():
+    listed = document.get("authorization_details")
+    if listed is not None and as_list(listed) is None:
+        findings.append(_note("authorization_details is not a list and is left out."))
+    for item in as_list(listed) or ():
         members = as_object(item)
         if members is None or members.get("type") != _TYPE:
             continue
@@ -78,7 +82,9 @@ def parse_authorization_details(
                 _note("An item of authorization_details names no usable location and is skipped.")
             )
             continue
-        own, noted = parse_launch_context(members, previous=context)
+        if not _strings(members.get("fhirVersions")):
+            findings.append(_note("An item of authorization_details names no FHIR version."))
+        own, noted = parse_launch_context({name: members.get(name) for name in _CONTEXT}, previous=context)
         findings.extend(noted)
         details.append(
             AuthorizationDetail(
@@ -112,7 +118,11 @@ def _locations(members: JSONObject, allow_insecure_loopback: bool) -> tuple[str,
 
 
 def _scopes(value: JSON, default: Scopes) -> Scopes:
+    if value is None:
+        return default
+    items = as_list(value)
+    text = " ".join(_strings(value)) if items is not None and len(items) == len(_strings(value)) else value
     try:
-        return Scopes.parse(value) if isinstance(value, str) else default
+        return Scopes.parse(text) if isinstance(text, str) else Scopes()
     except ConfigurationError:
-        return Scopes()  # unreadable: count on nothing
+        return Scopes()  # unreadable: count on nothing, rather than on what counts elsewhere

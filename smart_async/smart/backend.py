@@ -60,9 +60,10 @@ def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) ->
         )
     metadata = yield from discover(state)
     fields = (("grant_type", "client_credentials"), ("scope", str(wanted)))
-    response = yield from request_token(state, metadata, fields, once=False)
+    empty = state.config.token_request == "basic-empty"
+    response = yield from request_token(state, metadata, fields, once=False, empty=empty)
     if state.config.retry_bare_400 and response.status == 400 and parse_oauth_error(response).error is None:
-        response = yield from request_token(state, metadata, fields, once=False)
+        response = yield from request_token(state, metadata, fields, once=False, empty=empty)
     token = parse_token_response(
         response,
         binding=Binding.of(state.config, metadata),

@@ -142,7 +142,7 @@ def _nested(security: JSONObject) -> JSONObject:
     exact = [item for item in extensions if item.get("url") == _OAUTH_URIS]
     # athenahealth's first one has a malformed URL; a second one with the same content follows.
     alike = [item for item in extensions if str(item.get("url", "")).endswith("/oauth-uris")]
-    for extension in exact or alike:
+    for extension in (*exact, *alike):
         if members := _members(as_list(extension.get("extension")) or (), prefix=""):
             return members
     return {}
@@ -154,17 +154,11 @@ def _flat(security: JSONObject) -> JSONObject:
 
 def _members(items: list[JSON] | tuple[()], *, prefix: str) -> JSONObject:
     members: JSONObject = {}
-    for item in map(as_object, items):
-        url = str((item or {}).get("url", ""))
-        name = _MEMBERS.get(url.rpartition(prefix)[2] if prefix and prefix in url else url)
-        value = next(
-            (
-                item[key]
-                for key in ("valueUri", "valueUrl", "valueString")
-                if item and isinstance(item.get(key), str)
-            ),
-            None,
-        )
-        if name and value:
-            members.setdefault(name, value)
+    for item in filter(None, map(as_object, items)):
+        # What is malformed, such as a name and a value that have changed places, is skipped.
+        _, found, name = str(item.get("url", "")).rpartition(prefix) if prefix else ("", "", item.get("url"))
+        values = (item.get(key) for key in ("valueUri", "valueUrl", "valueString"))
+        value = next((text for text in values if isinstance(text, str) and text), None)
+        if value and found == prefix and isinstance(name, str) and name in _MEMBERS:
+            members.setdefault(_MEMBERS[name], value)
     return members

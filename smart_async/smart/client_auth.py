@@ -77,7 +77,8 @@ class PrivateKeyJWT:
         key: The signing key, or any other `Signer`.
         jku: The URL of the JWK Set you registered, sent as the `jku` header. Leave it out unless the
             server asks for it: it must equal the registered URL exactly, and helps nobody otherwise.
-        algorithm: Insist on this JWS algorithm; it must be the signer's. By default it is the signer's own.
+        algorithm: Insist on this JWS algorithm; it must be the signer's. By default it is the signer's own,
+            and refused where the server lists others; a server whose list is wrong needs it named.
 
     Raises:
         ConfigurationError: If *jku* is not https or *algorithm* is not what *key* signs with.
@@ -114,7 +115,8 @@ class PrivateKeyJWT:
         self, config: SmartConfig, metadata: SmartMetadata, audience: str, *, entropy: Entropy
     ) -> Flow[Authentication]:
         """Return the two assertion fields, signed anew: a server accepts each assertion once."""
-        check_algorithm(self.key.algorithm, metadata)
+        if self.algorithm is None:
+            check_algorithm(self.key.algorithm, metadata)
         assertion = yield from sign_assertion(
             self.key,
             client_id=config.client_id,
@@ -149,5 +151,8 @@ def check_algorithm(algorithm: str, metadata: SmartMetadata) -> None:
             f"The key signs with {algorithm}, and the server accepts only {clean_text(', '.join(listed))}.",
             field="client_auth",
             endpoint=metadata.token_endpoint,
-            advice="Register and use a key of a kind that the server lists: RSA for RS384, P-384 for ES384.",
+            advice=(
+                "Register and use a key of a kind that the server lists: RSA for RS384, P-384 for ES384. If "
+                "the list is wrong, insist with PrivateKeyJWT(key, algorithm=...)."
+            ),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from smart_async.limits import ASSERTION_BACKDATE, ASSERTION_LIFETIME
 from smart_async.smart.client_auth import ClientAuth
@@ -32,10 +32,15 @@ class _Unset:
     def __init__(self, default: object) -> None:
         self.default = default
 
+    def __repr__(self) -> str:
+        """Show the default, as help() and editors display it in the signature."""
+        return repr(self.default)
 
-def _knob(default: T, *, shown: bool = True) -> T:
-    # Typed as the field's own type: the placeholder is gone when __post_init__ returns.
-    return cast("T", field(default=_Unset(default), repr=shown))
+
+def _knob(default: T, *, extras: bool = False) -> T:
+    # Typed as the field's own type: the placeholder is gone when __post_init__ returns. The values of extra
+    # headers and parameters may be secret or personal, so no repr shows them; and a mapping has no hash.
+    return cast("T", field(default=_Unset(default), repr=not extras, hash=False if extras else None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,7 @@ class SmartConfig:
         redirect_uri: The registered redirect URI, byte for byte. Only the user-facing flow needs it.
         scope: The scopes to ask for, separated by blanks; sent as they are.
         vendor: Take what is left out below from the preset of this server; see `smart_async.smart.vendors`.
+            `dataclasses.replace` leaves nothing out: it keeps the values of the configuration it starts from.
         strict: Refuse a server whose discovery document breaks a SHALL, where otherwise a finding is kept.
         allow_insecure_loopback: Accept plain http for loopback hosts, to develop against a local server.
         trusted_origins: Origins (`https://host`) that stored tokens and pending logins may be sent to
@@ -84,12 +90,15 @@ class SmartConfig:
             a value leaves a member out. `alg` cannot be changed here.
         client_id_in_body: Send `client_id` beside the client authentication, for servers that insist.
         extra_authorize_params: Parameters to add to authorization requests.
-        extra_token_params: Parameters to add to token requests (VA's `launch`, Canvas' `patient`).
-        extra_discovery_headers: Header fields to add to discovery requests (`Epic-Client-ID`).
+        extra_token_params: Parameters to add to token requests (VA's `launch`, Canvas' `patient`); one that
+            a request has already, such as `scope`, is not added to it.
+        extra_discovery_headers: Header fields to add to discovery requests (`Epic-Client-ID`). They do not
+            follow a redirect.
         extra_token_headers: Header fields to add to token requests.
         refresh_includes_scope: Name the granted scopes on refresh (athenahealth, VA).
         refresh_includes_client_id: Name `client_id` on refresh (athenahealth, OpenEMR).
-        token_request: `"basic-empty"` sends Basic credentials and no body at all (BCDA).
+        token_request: `"basic-empty"` sends a client_credentials request as Basic credentials and no body at
+            all (BCDA); it needs `ClientSecret`.
         retry_bare_400: Repeat a client_credentials request once that was answered with 400 and no OAuth
             error; one cause is a server that fails now and then (Epic).
         introspection_auth: Who asks at the introspection endpoint: `"client"`, `"bearer"` (Epic, the SMART
@@ -130,12 +139,14 @@ class SmartConfig:
     assertion_lifetime: int = _knob(ASSERTION_LIFETIME)
     assertion_backdate: int = _knob(ASSERTION_BACKDATE)
     assertion_nbf: bool = _knob(False)
-    assertion_header: Mapping[str, str | None] = _knob(cast("Mapping[str, str | None]", _NOTHING))
+    assertion_header: Mapping[str, str | None] = _knob(
+        cast("Mapping[str, str | None]", _NOTHING), extras=True
+    )
     client_id_in_body: bool = _knob(False)
-    extra_authorize_params: Mapping[str, str] = _knob(_NOTHING)
-    extra_token_params: Mapping[str, str] = _knob(_NOTHING, shown=False)
-    extra_discovery_headers: Mapping[str, str] = _knob(_NOTHING)
-    extra_token_headers: Mapping[str, str] = _knob(_NOTHING, shown=False)
+    extra_authorize_params: Mapping[str, str] = _knob(_NOTHING, extras=True)
+    extra_token_params: Mapping[str, str] = _knob(_NOTHING, extras=True)
+    extra_discovery_headers: Mapping[str, str] = _knob(_NOTHING, extras=True)
+    extra_token_headers: Mapping[str, str] = _knob(_NOTHING, extras=True)
     refresh_includes_scope: bool = _knob(False)
     refresh_includes_client_id: bool = _knob(False)
     token_request: Literal["form", "basic-empty"] = _knob("form")
@@ -153,12 +164,27 @@ class SmartConfig:
             value = getattr(self, knob.name)
             if isinstance(value, _Unset):
                 value = preset.get(knob.name, value.default)
+            # A copy of what is mutable, so that nothing changes a configuration after it has been checked.
             if isinstance(value, Mapping):
-                # A copy, so that nothing changes a configuration after it has been checked.
                 value = MappingProxyType(dict(cast("Mapping[str, object]", value)))
+            elif isinstance(value, list):
+                value = tuple(cast("list[object]", value))
             self._set(knob.name, value)
         self._set("trusted_origins", check_config(self))
         self.client_auth.check(self)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy by making it anew: a read-only mapping cannot be copied, nor can a key or secret."""
+        values = {knob.name: getattr(self, knob.name) for knob in fields(self)}
+        plain = {
+            name: dict(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
+            for name, value in values.items()
+        }
+        return _made, (plain,)
+
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+
+def _made(values: dict[str, Any]) -> SmartConfig:
+    return SmartConfig(**values)

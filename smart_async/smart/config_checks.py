@@ -8,12 +8,15 @@ moment; so everything that can be known beforehand is checked beforehand.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from smart_async.errors import ConfigurationError
 from smart_async.limits import ASSERTION_LIFETIME
 from smart_async.messages import is_loopback, parse_url
+from smart_async.smart.client_auth import PrivateKeyJWT
+from smart_async.smart.client_secret import ClientSecret, PublicClient
 
 if TYPE_CHECKING:
     from smart_async.smart.config import SmartConfig
@@ -24,8 +27,10 @@ _VISIBLE = re.compile(r"[ -~]+")
 _SCOPE = re.compile(r"[!#-\[\]-~ ]*")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+\-]*(?:\.[a-z0-9+\-]+)+")
 _URI = re.compile(r"[!$-;=?-\[\]_a-z~]+")  # no fragment, blank, quote, backslash, brace or control
-_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FIELD_VALUE = re.compile(r"[ -~]*")
+_PATIENT_SOURCE = re.compile(r"token|fhirUser|access_token_claim:.+")
+_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")  # no blank at either end: senders refuse those
 _ENDPOINTS = (
     "discovery_url",
     "authorization_endpoint",
@@ -35,6 +40,18 @@ _ENDPOINTS = (
     "registration_endpoint",
     "jwks_uri",
 )
+_TEXTS = ("fhir_base", "client_id", "scope")
+_OPTIONAL_TEXTS = (*_ENDPOINTS, "redirect_uri", "aud", "assertion_audience", "id_token_issuer")
+_FLAGS = (
+    "strict",
+    "allow_insecure_loopback",
+    "follow_discovery_redirects",
+    "assertion_nbf",
+    "client_id_in_body",
+    "refresh_includes_scope",
+    "refresh_includes_client_id",
+    "retry_bare_400",
+)
 _CHOICES = {
     "discovery": ("well-known", "auto", "metadata", "off"),
     "response_mode": (None, "query", "form_post"),
@@ -42,6 +59,11 @@ _CHOICES = {
     "introspection_auth": ("client", "bearer", "none"),
     "id_token": ("verify", "warn", "off"),
 }
+# What frames a message belongs to the transport, in any request.
+_FRAMING = frozenset(
+    {"accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "te"}
+    | {"trailer", "transfer-encoding", "upgrade"}
+)
 _RESERVED = {
     "extra_authorize_params": frozenset(
         {"response_type", "client_id", "redirect_uri", "launch", "scope", "state", "aud", "nonce"}
@@ -49,12 +71,10 @@ _RESERVED = {
     ),
     "extra_token_params": frozenset(
         {"grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "client_secret"}
-        | {"client_id", "client_assertion", "client_assertion_type"}
+        | {"assertion", "client_id", "client_assertion", "client_assertion_type"}
     ),
-    "extra_discovery_headers": frozenset({"accept", "authorization", "cookie", "host"}),
-    "extra_token_headers": frozenset(
-        {"accept", "authorization", "content-type", "content-length", "cookie", "host"}
-    ),
+    "extra_discovery_headers": _FRAMING | {"accept", "authorization", "cookie"},
+    "extra_token_headers": _FRAMING | {"accept", "authorization", "content-type", "cookie"},
     "assertion_header": frozenset({"alg", "jku", "jwk", "crit", "b64"}),
 }
 
@@ -94,9 +114,16 @@ def check_config(config: SmartConfig) -> tuple[str, ...]:
 
 
 def _check_types(config: SmartConfig) -> None:
-    for name in ("fhir_base", "client_id", "scope"):
-        if not isinstance(getattr(config, name), str):
+    for name in (*_TEXTS, *_OPTIONAL_TEXTS):
+        value = getattr(config, name)
+        if not isinstance(value, str) and (value is not None or name in _TEXTS):
             raise ConfigurationError(f"{name} must be a string.", field=name)
+    for name in _FLAGS:
+        if not isinstance(getattr(config, name), bool):
+            raise ConfigurationError(f"{name} must be True or False.", field=name)
+    for name in ("assertion_audience", "id_token_issuer"):
+        if getattr(config, name) == "":
+            raise ConfigurationError(f"{name} must not be empty; leave it out for the default.", field=name)
     if isinstance(config.client_auth, type) or not hasattr(config.client_auth, "authenticate"):
         raise ConfigurationError(
             "client_auth must say how the client authenticates, and this object cannot.",
@@ -150,6 +177,16 @@ def _check_choices(config: SmartConfig) -> None:
         if getattr(config, name) not in known:
             listed = ", ".join(repr(choice) for choice in known)
             raise ConfigurationError(f"{name} must be one of {listed}.", field=name)
+    auth = config.client_auth
+    if config.token_request == "basic-empty" and (
+        isinstance(auth, PrivateKeyJWT | PublicClient)
+        or (isinstance(auth, ClientSecret) and auth.method == "post")
+    ):
+        raise ConfigurationError(
+            'token_request="basic-empty" has no room for this client authentication.',
+            field="token_request",
+            advice='Use client_auth=ClientSecret(secret, method="basic").',
+        )
     if config.discovery == "off" and config.token_endpoint is None:
         raise ConfigurationError(
             'discovery="off" needs a token_endpoint, since nothing is looked up.', field="token_endpoint"
@@ -175,27 +212,47 @@ def _check_assertion_times(lifetime: int, backdate: int) -> None:
 
 def _check_extras(config: SmartConfig) -> None:
     for field, reserved in _RESERVED.items():
-        for name, value in getattr(config, field).items():
-            if not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value or ""):
+        extras: object = getattr(config, field)
+        if not isinstance(extras, Mapping):
+            raise ConfigurationError(f"{field} must be a mapping of names to values.", field=field)
+        for name, value in cast("Mapping[object, object]", extras).items():
+            if not _sendable(field, name, value):
                 raise ConfigurationError(f"{field} holds a name or value that cannot be sent.", field=field)
-            if name.lower() in reserved:
+            if str(name).lower() in reserved:
                 raise ConfigurationError(
                     f"{field} cannot hold {name}, which the protocol sets itself.", field=field
                 )
 
 
-def _check_patient_from(sources: tuple[str, ...]) -> None:
-    for source in sources:
-        if source not in ("token", "fhirUser") and not source.startswith("access_token_claim:"):
-            raise ConfigurationError(
-                'patient_from takes "token", "fhirUser" and "access_token_claim:NAME".', field="patient_from"
-            )
+def _sendable(field: str, name: object, value: object) -> bool:
+    if value is None and field == "assertion_header":
+        value = ""
+    if not isinstance(name, str) or not isinstance(value, str) or not name:
+        return False
+    if field.endswith("_headers"):
+        return bool(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value))
+    return bool(_TEXT.fullmatch(name) and _TEXT.fullmatch(value))
+
+
+def _check_patient_from(sources: object) -> None:
+    if not isinstance(sources, tuple) or not all(
+        isinstance(source, str) and _PATIENT_SOURCE.fullmatch(source)
+        for source in cast("tuple[object, ...]", sources)
+    ):
+        raise ConfigurationError(
+            'patient_from is a tuple of "token", "fhirUser" and "access_token_claim:NAME".',
+            field="patient_from",
+        )
 
 
 def _origins(config: SmartConfig) -> tuple[str, ...]:
-    if isinstance(config.trusted_origins, str):  # type: ignore[unreachable]  # callers without a type checker
+    origins: object = config.trusted_origins
+    if not isinstance(origins, tuple) or not all(
+        isinstance(origin, str) for origin in cast("tuple[object, ...]", origins)
+    ):
         raise ConfigurationError(
-            "trusted_origins must be a list of origins, not one string.", field="trusted_origins"
+            "trusted_origins must be a list of origins, each a string such as https://host.",
+            field="trusted_origins",
         )
     return tuple(
         parse_url(

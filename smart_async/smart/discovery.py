@@ -198,8 +198,7 @@ def discover(state: ClientState, *, refresh: bool = False) -> Flow[SmartMetadata
 
 def _find(state: ClientState) -> Flow[_Found]:
     config = state.config
-    url = config.discovery_url or discovery_url(config.fhir_base)
-    found = _Found(url=url)
+    found = _Found(url=config.discovery_url or discovery_url(config.fhir_base))
     failure: DiscoveryError | None = None
     if config.discovery in ("well-known", "auto"):
         try:
@@ -210,12 +209,28 @@ def _find(state: ClientState) -> Flow[_Found]:
         try:
             yield from _capability_statement(state, found)
         except DiscoveryError as exc:
-            failure = failure or exc
+            # A smart-configuration that was read says more about what is missing than this does.
+            failure = failure or (None if found.document else exc)
     if config.discovery == "auto" and _lacks_identity(config, found):
         yield from _openid_configuration(state, found)
-    if failure is not None and not found.document and config.token_endpoint is None:
-        raise failure
+    if failure is not None:
+        _pass_over(failure, found, config)
     return found
+
+
+def _pass_over(failure: DiscoveryError, found: _Found, config: SmartConfig) -> None:
+    # A document that is not there can be done without; one that cannot be had just now will be missed.
+    down = not found.document and (failure.status or 0) >= 500
+    if down or not (found.has("token_endpoint") or config.token_endpoint):
+        raise failure
+    found.findings += (
+        Finding(
+            rule="DI-03",
+            severity="error",
+            message=f"A discovery document was passed over: {failure.message}",
+            advice="The endpoints come from elsewhere; see .sources.",
+        ),
+    )
 
 
 def _lacks_identity(config: SmartConfig, found: _Found) -> bool:
@@ -225,37 +240,44 @@ def _lacks_identity(config: SmartConfig, found: _Found) -> bool:
 
 def _well_known(state: ClientState, found: _Found) -> Flow[None]:
     headers = tuple(state.config.extra_discovery_headers.items())
-    response = yield from send(discovery_request(found.url, headers=headers, limits=state.limits))
-    for _ in range(_REDIRECTS if state.config.follow_discovery_redirects else 0):
-        if not 300 <= response.status < 400:
-            break
-        url = _target(response, state.config.allow_insecure_loopback)
-        response = yield from send(discovery_request(url, limits=state.limits))
+    response = yield from _get(state, discovery_request(found.url, headers=headers, limits=state.limits))
     found.add("well-known", _document(response, state.limits))
     found.findings = _media_type(response)
     found.lifetime = metadata_lifetime(response)
 
 
 def _capability_statement(state: ClientState, found: _Found) -> Flow[None]:
-    response = yield from send(
-        capability_statement_request(
-            state.config.fhir_base,
-            headers=tuple(state.config.extra_discovery_headers.items()),
-            limits=state.limits,
-        )
+    headers = tuple(state.config.extra_discovery_headers.items())
+    response = yield from _get(
+        state, capability_statement_request(state.config.fhir_base, headers=headers, limits=state.limits)
     )
     found.add("capability-statement", parse_capability_statement(response, limits=state.limits))
     found.lifetime = metadata_lifetime(response)
 
 
 def _openid_configuration(state: ClientState, found: _Found) -> Flow[None]:
+    headers = tuple(state.config.extra_discovery_headers.items())
     url = f"{state.config.fhir_base.removesuffix('/')}/.well-known/openid-configuration"
-    response = yield from send(discovery_request(url, limits=state.limits))
     try:
+        response = yield from _get(state, discovery_request(url, headers=headers, limits=state.limits))
         document = _document(response, state.limits)
     except DiscoveryError:
         return  # the last rung; what is still missing is reported by whoever needs it
     found.add("openid-configuration", openid_configuration_members(document))
+
+
+def _get(state: ClientState, request: Request) -> Flow[Response]:
+    response = yield from send(request)
+    for _ in range(_REDIRECTS if state.config.follow_discovery_redirects else 0):
+        if not 300 <= response.status < 400:
+            break
+        url = _target(response, state.config.allow_insecure_loopback)
+        # Without the configured headers: whoever it leads to need not know them.
+        accept = Headers({"Accept": request.headers["accept"]})
+        response = yield from send(replace(request, url=url, headers=accept))
+    if 300 <= response.status < 400:
+        raise _redirected(response)
+    return response
 
 
 def _target(response: Response, allow_insecure_loopback: bool) -> str:

@@ -6,7 +6,7 @@ Spec: SMART App Launch 2.2, app launch (access token, refresh), backend services
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from smart_async.errors import OutcomeUnknownError, TransportError
@@ -61,6 +61,7 @@ def request_token(
     *,
     once: bool,
     endpoint: str | None = None,
+    empty: bool = False,
 ) -> Flow[Response]:
     """
     Authenticate and send one token request, and return the answer.
@@ -71,6 +72,7 @@ def request_token(
         fields: The fields of the grant.
         once: Whether the server may accept the grant only once, as with a code or a refresh token.
         endpoint: The token endpoint, where it is not the one that *metadata* names.
+        empty: Whether to leave the body out, for servers that read the credentials and nothing else.
 
     Raises:
         OutcomeUnknownError: If *once*, and nobody knows whether the request arrived.
@@ -82,13 +84,13 @@ def request_token(
     )
     request = token_request(
         url,
-        (*fields, *state.config.extra_token_params.items()),
+        _each_once(fields, authentication, state.config.extra_token_params),
         authentication,
         fresh=once,
         headers=tuple(state.config.extra_token_headers.items()),
         limits=state.limits,
     )
-    if state.config.token_request == "basic-empty":
+    if empty:
         request = replace(request, body=b"")
     try:
         return (yield from send(request))
@@ -96,6 +98,17 @@ def request_token(
         if once and exc.sent is not False:
             raise _unknown(exc) from exc
         raise
+
+
+def _each_once(
+    fields: Iterable[tuple[str, str | Secret]], authentication: Authentication, extras: Mapping[str, str]
+) -> list[tuple[str, str | Secret]]:
+    # A parameter that is there twice is an error to servers: what the authentication names comes first, then
+    # the grant, and an extra one only where neither has it.
+    taken = {name for name, _ in authentication.fields}
+    named = [(name, value) for name, value in fields if name not in taken]
+    taken.update(name for name, _ in named)
+    return [*named, *((name, value) for name, value in extras.items() if name not in taken)]
 
 
 def _revealed(fields: Iterable[tuple[str, str | Secret]]) -> Iterable[tuple[str, str]]:

@@ -147,9 +147,9 @@ class SmartMetadata:
         Return whether the server lists *capability*, under today's name or its former one.
 
         Args:
-            capability: A `Capability`, or the URI of an extension.
+            capability: A `Capability`, a former name of one, or the URI of an extension.
         """
-        return capability in current_names(self.capabilities)
+        return current_names([capability]) <= current_names(self.capabilities)
 
     @property
     def capability_sets(self) -> tuple[str, ...]:
@@ -168,8 +168,11 @@ class SmartMetadata:
         Return what this server does otherwise than the specification says.
 
         Use it to judge a server before going live, or to show its operator what to mend. An empty
-        answer means that nothing was found, not that the server works.
+        answer means that nothing was found, not that the server works. Where no document was read, as with
+        `discovery="off"`, there is none to judge.
         """
+        if self.sources and set(self.sources.values()) == {"configuration"}:
+            return self.findings
         return self.findings + conformance_findings(self.raw)
 
 

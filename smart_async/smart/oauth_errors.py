@@ -62,6 +62,8 @@ _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,1000})</title>", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"
 _JWT = re.compile(r"eyJ[\w\-]{8,}(?:\.[\w\-]*)*", re.ASCII)
 _HIDDEN = "<hidden>"
+_UNIX_TIME = 1e9
+"""Seconds: nobody is asked to wait for thirty years, so a number from here on is a date."""
 _CORRELATION = ("x-correlation-id", "x-request-id", "cerner-correlation-id", "request-id", "x-amzn-requestid")
 
 
@@ -101,23 +103,35 @@ def parse_oauth_error(
 
 def retry_after(response: Response) -> float | None:
     """
-    Return the seconds that the server asks to wait, or None.
+    Return the seconds that the server asks to wait, or None. They are what it says, however much.
 
     Args:
-        response: An answer with a `Retry-After` of seconds or of a date.
+        response: An answer with a `Retry-After` of seconds or of a date; where it has none, with an
+            `X-RateLimit-Reset` of seconds or of Unix time (Okta, and what stands in front of it).
 
     Spec: RFC 9110, section 10.2.3.
     """
     text = response.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return float(text)
+    if (seconds := _whole(text)) is not None:
+        return seconds
     try:
         moment = parsedate_to_datetime(text[:64])
     except (ValueError, OverflowError):
-        return None
+        return _rate_limit_reset(response)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.fromtimestamp(response.received_at, UTC)).total_seconds())
+
+
+def _rate_limit_reset(response: Response) -> float | None:
+    seconds = _whole(response.headers.get("x-ratelimit-reset", "").strip(), digits=10)
+    if seconds is None or seconds < _UNIX_TIME:
+        return seconds
+    return max(0.0, seconds - response.received_at)
+
+
+def _whole(text: str, *, digits: int = 9) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
 
 
 def correlation_id(response: Response) -> str | None:

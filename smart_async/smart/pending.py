@@ -56,9 +56,7 @@ class AuthorizationForm:
             f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
             for name, value in self.fields
         )
-        script = (
-            "" if nonce is None else f'<script nonce="{escape(nonce)}">document.forms[0].submit()</script>'
-        )
+        script = f'<script nonce="{escape(nonce)}">document.forms[0].submit()</script>' if nonce else ""
         return (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="referrer" content="no-referrer"><title>Sign in</title></head><body>'
@@ -102,7 +100,7 @@ class PendingAuthorization:
     redirect_uri: str
     scope: str
     aud: str | None
-    extra: tuple[tuple[str, str], ...] = ()
+    extra: tuple[tuple[str, str], ...] = field(repr=False, default=())
     launch: str | None = field(repr=False, default=None)
     created_at: float
     expires_at: float
@@ -131,7 +129,9 @@ class PendingAuthorization:
     @property
     def url(self) -> str:
         """Where to send the browser. A query that the endpoint already has is kept."""
-        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in self.form.fields)
+        query = "&".join(
+            f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in self.form.fields
+        )
         endpoint = self.authorization_endpoint
         separator = "" if endpoint.endswith(("?", "&")) else "&" if "?" in endpoint else "?"
         return f"{endpoint}{separator}{query}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.smart.binding import Binding, check_binding, check_registration
-from smart_async.smart.client_secret import PublicClient
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
@@ -119,7 +118,6 @@ def _extra_fields(config: SmartConfig, token: Token, narrowed: str | None) -> li
         narrowed = str(token.launch_scopes)
     if narrowed:
         fields.append(("scope", narrowed))
-    named = config.client_id_in_body or isinstance(config.client_auth, PublicClient)
-    if config.refresh_includes_client_id and not named:
+    if config.refresh_includes_client_id:
         fields.append(("client_id", config.client_id))
     return fields

@@ -42,6 +42,11 @@ class Registry:
 
     def __init__(self, configs: Iterable[SmartConfig], *, distinct_redirects: bool = False) -> None:
         self._configs = tuple(configs)
+        for config in self._configs:
+            if not isinstance(config, SmartConfig):
+                raise ConfigurationError(
+                    f"A registry holds SmartConfig objects, not {type(config).__name__}.", field="configs"
+                )
         seen: set[tuple[str, str]] = set()
         for config in self._configs:
             key = (config.fhir_base.removesuffix("/"), config.client_id)
@@ -99,6 +104,7 @@ class Registry:
 
         Raises:
             LaunchRejectedError: If the URL is no launch, or its EHR is not configured.
+            ConfigurationError: If the EHR has several registrations, and *client_id* does not say which.
         """
         launch = EHRLaunch.from_url(url)
         return self.find(launch.iss, client_id=client_id), launch
@@ -117,7 +123,8 @@ class Registry:
 
 
 def _check_redirects(configs: tuple[SmartConfig, ...]) -> None:
-    paths = [urlsplit(config.redirect_uri).path for config in configs if config.redirect_uri]
+    # Hosts do not count, since a callback is told apart by its path; a browser writes "/" for no path.
+    paths = [urlsplit(config.redirect_uri).path or "/" for config in configs if config.redirect_uri]
     if shared := next((path for path in paths if paths.count(path) > 1), None):
         raise ConfigurationError(
             f"Several registrations share the redirect path {shared}.",

@@ -14,6 +14,7 @@ from smart_async.flow import Flow, send
 from smart_async.limits import Limits
 from smart_async.messages import Headers, Request, Response, parse_object, resolve_url
 from smart_async.smart.binding import origin_of
+from smart_async.smart.endpoint_auth import check_token
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
 
@@ -110,9 +111,10 @@ def fetch_style(state: ClientState, token: Token) -> Flow[SmartStyle | None]:
 
     Raises:
         ConfigurationError: If the URL is on a host that is neither the FHIR server's, nor the
-            authorization server's, nor listed in `trusted_origins`.
+            authorization server's, nor listed in `trusted_origins`; or *token* is of another registration.
         ProtocolError: If the answer is no style object.
     """
+    check_token(token, state.config)
     if token.context.smart_style_url is None:
         return None
     config = state.config

@@ -21,6 +21,7 @@ from smart_async.messages import (
     member_names,
     parse_object,
 )
+from smart_async.smart.authorization_details import parse_authorization_details
 from smart_async.smart.binding import Binding
 from smart_async.smart.discovery import redirect_target
 from smart_async.smart.launch import parse_launch_context
@@ -124,6 +125,7 @@ class _Reader:
                 "patient/ scopes were granted, and no patient was named.",
                 "Look for the patient in fhirUser, or ask for the scope launch/patient.",
             )
+        _, noted = parse_authorization_details(self.document, scopes=scopes, context=context)
         return Token(
             access_token=access_token,
             expires_at=self.expires_at(),
@@ -131,7 +133,7 @@ class _Reader:
             scopes=scopes,
             launch_scopes=self.previous.launch_scopes if self.previous else scopes,
             context=context,
-            findings=(*self.findings, *findings),
+            findings=(*self.findings, *findings, *noted),
             raw=self.document,
             binding=binding,
             issued_at=self.response.received_at,

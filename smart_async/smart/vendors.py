@@ -49,6 +49,17 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType(
             refresh_includes_scope=(True, "athenahealth documentation: a refresh names its scope"),
             refresh_includes_client_id=(True, "athenahealth documentation: a refresh names its client_id"),
         ),
+        "azure-ahds": _preset(
+            discovery=(
+                "auto",
+                "Microsoft FHIR server: its smart-configuration answers 400 in some set-ups "
+                "(GetSmartConfigurationHandler.cs)",
+            ),
+            assertion_nbf=(
+                True,
+                "Microsoft Entra ID documentation (certificate credentials): nbf is expected",
+            ),
+        ),
         "bcda": _preset(
             discovery=("off", "CMS BCDA publishes no smart-configuration (bcda/auth/api.go)"),
             token_request=("basic-empty", "CMS BCDA reads Basic credentials and no body (bcda/auth/api.go)"),
@@ -83,7 +94,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType(
 """Server, then `SmartConfig` field, then value and evidence."""
 
 
-def preset_values(vendor: str) -> Mapping[str, object]:
+def preset_values(vendor: object) -> Mapping[str, object]:
     """
     Return the values that *vendor* wants, by `SmartConfig` field.
 
@@ -93,7 +104,7 @@ def preset_values(vendor: str) -> Mapping[str, object]:
     Raises:
         ConfigurationError: If there is none of that name; the message lists those there are.
     """
-    if vendor not in PRESETS:
+    if not isinstance(vendor, str) or vendor not in PRESETS:
         raise ConfigurationError(
             f"There is no preset called {vendor!r}; there are {', '.join(sorted(PRESETS))}.", field="vendor"
         )
