@@ -7,12 +7,22 @@ wait has an async twin whose method starts with `async_`, so that one class can 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from smart_async.limits import Timeouts
 from smart_async.messages import Request, Response
 
-__all__ = ("AsyncSigner", "AsyncTransport", "Clock", "Signer", "Transport")
+__all__ = (
+    "AsyncSigner",
+    "AsyncTransport",
+    "Clock",
+    "Lease",
+    "Signer",
+    "Stored",
+    "TokenStore",
+    "Transport",
+)
 
 
 @runtime_checkable
@@ -104,4 +114,97 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Return seconds that never go back: what deadlines are measured with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """
+    What a store holds under one key.
+
+    Args:
+        data: The bytes, as they were saved.
+        version: Names this state of the key; every save makes a new one.
+    """
+
+    data: bytes = field(repr=False)
+    version: str
+
+
+@runtime_checkable
+class Lease(Protocol):
+    """
+    The right to change one key, held by one holder at a time among threads, processes and machines.
+
+    A holder can be stopped for longer than a lease lasts, and another then holds the next one. So each
+    lease has a number that only grows, and a store refuses to save for a lease that is not the latest.
+    """
+
+    @property
+    def fence(self) -> int:
+        """The lease's number; a later lease of the same key has a higher one."""
+        ...
+
+    def release(self) -> None:
+        """Give the lease back. Doing so twice, or when it has run out, is no error."""
+        ...
+
+
+@runtime_checkable
+class TokenStore(Protocol):
+    """
+    Keeps bytes under opaque keys, for tokens that have to survive a restart or be shared by workers.
+
+    A store is written once, in plain code; async clients call it in a worker thread. It raises nothing but
+    `StoreError`, and is safe to use from several threads.
+    """
+
+    def load(self, key: str) -> Stored | None:
+        """Return what is stored under *key*, or None."""
+        ...
+
+    def save(self, key: str, data: bytes, *, expected: str | None, lease: Lease | None = None) -> str | None:
+        """
+        Store *data* under *key* if nobody has changed it meanwhile.
+
+        Args:
+            key: The key.
+            data: The bytes.
+            expected: The version that *data* was made from; None if nothing was stored.
+            lease: The lease that is held, if any; a stale one saves nothing.
+
+        Returns:
+            The new version, or None if the version was another or the lease is stale, and then nothing
+            was changed.
+        """
+        ...
+
+    def delete(self, key: str, *, expected: str | None = None) -> bool:
+        """
+        Forget *key*.
+
+        Args:
+            key: The key.
+            expected: Only if this is its version; None for whatever is there.
+
+        Returns:
+            Whether something was there and is now gone.
+        """
+        ...
+
+    def acquire(self, key: str, *, wait: float) -> Lease:
+        """
+        Return the lease of *key* as soon as nobody else holds it.
+
+        Args:
+            key: The key.
+            wait: Seconds to wait at most.
+
+        Raises:
+            StoreError: If it is still held by somebody else after *wait* seconds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release whatever the store holds open."""
         ...
