@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from smart_async.transports._engine import Family
-from smart_async.transports._httpx_family import AsyncFamilyTransport, FamilyTransport
+from smart_async.transports._httpx_async import AsyncFamilyTransport
+from smart_async.transports._httpx_sync import FamilyTransport
 
 __all__ = ("AsyncHttpx2Transport", "Httpx2Transport")
 

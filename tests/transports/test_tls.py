@@ -51,6 +51,7 @@ def test_a_host_by_name(caller, servers, authority, ca_file):
     assert caller.send(Request(method="GET", url=url, purpose="discovery")).status == 200
 
 
+@pytest.mark.rule("TK-11")
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [
@@ -90,6 +91,7 @@ def test_public_authorities_are_the_default(caller, servers, authority):
     assert "unable to get local issuer" in error.message
 
 
+@pytest.mark.rule("AS-12", "BS-10")
 def test_old_protocol_versions(caller, servers, authority, ca_file):
     """A server that speaks nothing newer than TLS 1.1 is refused."""
     caller.open(ca_file=ca_file)
@@ -126,6 +128,7 @@ def test_a_handshake_that_hangs_up(caller, servers, ca_file):
     assert caught.value.sent is False
 
 
+@pytest.mark.rule("TK-11", "AS-12", "BS-10")
 def test_the_context_itself():
     """Certificate and host name are demanded, TLS 1.2 is the least, and no option could change it."""
     context = Engine(HttpxTransport.family, Options())._context
