@@ -106,6 +106,7 @@ class SmartConfig:
         id_token: `"verify"`: an ID token that cannot be trusted ends the login. `"warn"`: it is left out,
             with a finding. `"off"`: it is not looked at.
         id_token_issuer: The issuer of ID tokens, where discovery names another (Oracle Health, NextGen).
+        id_token_audiences: Who else may be named in an ID token's `aud`; anybody else there is refused.
         jwks_uri: Where the server's keys are, where its documents do not say or contradict each other.
         patient_from: Where to find the patient when the token response names none: `"fhirUser"` (Oracle
             Health, eClinicalWorks), or `"access_token_claim:NAME"` (Veradigm's `local_patient_id`).
@@ -154,6 +155,7 @@ class SmartConfig:
     introspection_auth: Literal["client", "bearer", "none"] = _knob("client")
     id_token: Literal["verify", "warn", "off"] = _knob("verify")
     id_token_issuer: str | None = _knob(None)
+    id_token_audiences: tuple[str, ...] = _knob(())
     jwks_uri: str | None = _knob(None)
     patient_from: tuple[str, ...] = _knob(("token",))
 

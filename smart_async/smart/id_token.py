@@ -55,6 +55,7 @@ def verify_id_token(
     nonce: Secret | None,
     access_token: Secret | None,
     fhir_base: str,
+    trusted_audiences: Iterable[str],
     now: float,
     max_age: float | None,
 ) -> tuple[Identity, tuple[Finding, ...]]:
@@ -70,6 +71,7 @@ def verify_id_token(
         nonce: What was sent with the authorization request; None after a refresh, where there is none.
         access_token: The access token it came with, for `at_hash`.
         fhir_base: Where a relative `fhirUser` starts.
+        trusted_audiences: Who else may be named in `aud`, and so hold the same token.
         now: Unix seconds.
         max_age: Seconds since it was issued, at most; None for no limit.
 
@@ -85,7 +87,7 @@ def verify_id_token(
     claims = verified.claims(IdTokenError)
     _check_issuer(claims, issuer)
     _check_subject(claims)
-    _check_audience(claims, client_id)
+    _check_audience(claims, client_id, frozenset(trusted_audiences))
     _check_times(claims, now, max_age)
     _check_nonce(claims, nonce)
     if access_token is not None and "at_hash" in claims:
@@ -141,6 +143,7 @@ def identify(
             nonce=nonce,
             access_token=access_token,
             fhir_base=state.config.fhir_base,
+            trusted_audiences=state.config.id_token_audiences,
             now=instant.wall,
             max_age=max_age,
         )
@@ -170,7 +173,7 @@ def _check_subject(claims: JSONObject) -> None:
         raise _refused("its sub is not a string of 1 to 255 characters")
 
 
-def _check_audience(claims: JSONObject, client_id: str) -> None:
+def _check_audience(claims: JSONObject, client_id: str, trusted: frozenset[str]) -> None:
     value: JSON = claims.get("aud")
     listed = as_list(value)
     audience = tuple(listed) if listed is not None else (value,)
@@ -179,8 +182,11 @@ def _check_audience(claims: JSONObject, client_id: str) -> None:
     azp = claims.get("azp")
     if azp is not None and azp != client_id:
         raise _refused("it was issued to another client (azp)")
-    # Somebody else may hold this token too; azp is the issuer's word that it is meant for us.
-    if len(set(audience)) > 1 and azp is None:
+    # Each other audience holds this token as well, and could sign in here with it.
+    others = frozenset(audience) - {client_id}
+    if others - trusted:
+        raise _refused("it is also for others, who are not in id_token_audiences (aud)")
+    if others and azp is None:
         raise _refused("it has several audiences and no azp")
 
 

@@ -35,6 +35,7 @@ def verify(issuer, token, jwks=None, **changes):
         "nonce": Secret("n-1"),
         "access_token": Secret("at-1"),
         "fhir_base": "https://ehr.example.com/r4",
+        "trusted_audiences": ("other",),
         "now": float(NOW),
         "max_age": 3600.0,
     }
@@ -239,6 +240,13 @@ def test_invalid_or_missing_audience(issuer, aud):
 def test_invalid_secondary_audience(issuer, aud, azp, reason):
     """A second audience needs the issuer's word that the token is meant for us."""
     assert reason in refusal(issuer, issuer.token(aud=aud, azp=azp))
+
+
+@pytest.mark.rule("ID-04")
+def test_an_audience_that_nobody_vouched_for(issuer):
+    """Whoever else is named in aud holds the same token; azp alone does not make that safe."""
+    token = issuer.token(aud=["growth-chart", "other"], azp="growth-chart")
+    assert "also for others" in refusal(issuer, token, trusted_audiences=())
 
 
 @pytest.mark.rule("ID-04")
