@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from smart_async.files.env import config_from_env
     from smart_async.keys.jwks import public_jwks
+    from smart_async.keys.ring import KeyRing
     from smart_async.keys.signing_key import SigningKey
     from smart_async.limits import Limits, Timeouts
     from smart_async.messages.findings import Finding
@@ -71,6 +72,7 @@ _HOMES = {
     "Finding": "messages.findings",
     "IdTokenError": "errors",
     "Identity": "smart.identity",
+    "KeyRing": "keys.ring",
     "LaunchContext": "smart.launch",
     "LaunchRejectedError": "errors",
     "Limits": "limits",
@@ -119,6 +121,7 @@ __all__ = (
     "Finding",
     "IdTokenError",
     "Identity",
+    "KeyRing",
     "LaunchContext",
     "LaunchRejectedError",
     "Limits",

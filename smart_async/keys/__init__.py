@@ -23,13 +23,26 @@ from smart_async.keys.jws import (
     verify_jws,
 )
 from smart_async.keys.load import Passphrase, needs_passphrase
+from smart_async.keys.ring import KeyRing
+from smart_async.keys.ring_keys import KeyState, PublishableAsyncSigner, PublishableSigner, RingKey
+from smart_async.keys.ring_source import RingHolder, RingSource
+from smart_async.keys.rotation import Rotation, RotationStep
 from smart_async.keys.signing_key import SigningKey
 
 __all__ = (
     "ALGORITHMS",
     "Algorithm",
+    "KeyRing",
+    "KeyState",
     "Passphrase",
     "Publishable",
+    "PublishableAsyncSigner",
+    "PublishableSigner",
+    "RingHolder",
+    "RingKey",
+    "RingSource",
+    "Rotation",
+    "RotationStep",
     "SigningKey",
     "VerificationKey",
     "VerifiedJWS",
