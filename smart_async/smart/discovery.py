@@ -21,6 +21,7 @@ from smart_async.smart.capability_statement import (
 )
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.metadata import OVERRIDES, SmartMetadata, parse_metadata
+from smart_async.smart.redirects import location, redirect_target
 from smart_async.smart.state import CachedMetadata, ClientState
 
 __all__ = (
@@ -29,7 +30,6 @@ __all__ = (
     "discovery_url",
     "metadata_lifetime",
     "parse_discovery",
-    "redirect_target",
 )
 
 _REDIRECTS = 3
@@ -281,20 +281,15 @@ def _get(state: ClientState, request: Request) -> Flow[Response]:
 
 
 def _target(response: Response, allow_insecure_loopback: bool) -> str:
-    location = _location(response)
-    if not location:
+    found = location(response)
+    if not found:
         raise _redirected(response)
     try:
         return resolve_url(
-            response.url, location, field="Location", allow_insecure_loopback=allow_insecure_loopback
+            response.url, found, field="Location", allow_insecure_loopback=allow_insecure_loopback
         ).text
     except ConfigurationError:
         raise _redirected(response) from None
-
-
-def _location(response: Response) -> str:
-    # A fragment is legal here and never sent.
-    return response.headers.get("location", "").partition("#")[0]
 
 
 def _redirected(response: Response) -> DiscoveryError:
@@ -336,23 +331,3 @@ def _refuse_findings(metadata: SmartMetadata, url: str) -> None:
             status=200,
             advice="Leave out strict=True to work with this server all the same.",
         )
-
-
-def redirect_target(response: Response) -> str:
-    """
-    Return the origin that a redirect leads to, for a message; never the whole URL, which may carry secrets.
-
-    Args:
-        response: The redirect.
-    """
-    location = _location(response)
-    if not location:
-        return "nowhere (there is no Location)"
-    # Plain http is named as well: it is where a proxy that is set up wrongly points.
-    plain = location[:7].lower() == "http://"
-    text = f"https{location[4:]}" if plain else location
-    try:
-        origin = resolve_url(response.url, text, field="Location", allow_insecure_loopback=True).origin
-    except ConfigurationError:
-        return "a target that is no web address"
-    return f"http{origin[5:]}" if plain else origin

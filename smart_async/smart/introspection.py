@@ -26,10 +26,11 @@ from smart_async.messages import (
 )
 from smart_async.smart.binding import check_binding
 from smart_async.smart.client_auth import Authentication
-from smart_async.smart.discovery import discover, redirect_target
+from smart_async.smart.discovery import discover
 from smart_async.smart.endpoint_auth import authenticate_at, check_token
 from smart_async.smart.launch import LaunchContext, parse_launch_context
 from smart_async.smart.oauth_errors import parse_oauth_error
+from smart_async.smart.redirects import refuse_redirect
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
@@ -124,27 +125,6 @@ def parse_introspection(
             advice="Check that the introspection endpoint is one.",
         )
     return _active(document, response) if active else TokenStatus(active=False, raw=document)
-
-
-def refuse_redirect(response: Response, what: str) -> None:
-    """
-    Raise if *response* is a redirect: credentials are never sent along.
-
-    Args:
-        response: The answer.
-        what: Who answered, for the message.
-
-    Raises:
-        ProtocolError: Naming the origin that the redirect leads to.
-    """
-    if 300 <= response.status < 400:
-        raise ProtocolError(
-            f"The {what} redirected ({response.status}) to {redirect_target(response)}; "
-            "credentials are never sent along.",
-            endpoint=response.url,
-            status=response.status,
-            advice="The discovery document should name the final endpoint; ask the server's operator.",
-        )
 
 
 def _active(document: JSONObject, response: Response) -> TokenStatus:

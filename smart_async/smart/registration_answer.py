@@ -25,8 +25,8 @@ from smart_async.messages import (
 from smart_async.smart.binding import Binding, origin_of
 from smart_async.smart.client_metadata import ClientMetadata
 from smart_async.smart.client_registration import ClientRegistration, sealed
-from smart_async.smart.introspection import refuse_redirect
 from smart_async.smart.oauth_errors import parse_oauth_error
+from smart_async.smart.redirects import refuse_redirect
 from smart_async.smart.registered_metadata import merge_metadata, read_metadata
 from smart_async.smart.registration_changes import GUARDED, Change, changes
 from smart_async.smart.tokens import is_token

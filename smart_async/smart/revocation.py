@@ -17,8 +17,8 @@ from smart_async.smart.binding import check_binding
 from smart_async.smart.client_auth import Authentication
 from smart_async.smart.discovery import discover
 from smart_async.smart.endpoint_auth import authenticate_at, check_token
-from smart_async.smart.introspection import refuse_redirect
 from smart_async.smart.oauth_errors import parse_oauth_error
+from smart_async.smart.redirects import refuse_redirect
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
 

@@ -27,8 +27,8 @@ from smart_async.messages import (
     parse_url,
     resolve_url,
 )
-from smart_async.smart.discovery import redirect_target
 from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.redirects import redirect_target
 from smart_async.smart.state import ClientState, ServerKeys
 
 __all__ = ("openid_configuration_url", "parse_server_keys", "server_keys", "server_keys_request")

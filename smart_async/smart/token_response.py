@@ -23,9 +23,9 @@ from smart_async.messages import (
 )
 from smart_async.smart.authorization_details import parse_authorization_details
 from smart_async.smart.binding import Binding
-from smart_async.smart.discovery import redirect_target
 from smart_async.smart.launch import parse_launch_context
 from smart_async.smart.oauth_errors import parse_oauth_error
+from smart_async.smart.redirects import redirect_target
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.tokens import SECRET_MEMBERS, Token, is_token
 

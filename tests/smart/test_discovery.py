@@ -17,8 +17,8 @@ from smart_async.smart.discovery import (
     discovery_url,
     metadata_lifetime,
     parse_discovery,
-    redirect_target,
 )
+from smart_async.smart.redirects import redirect_target
 from smart_async.smart.state import ClientState
 
 URL = "https://ehr.example.com/r4/.well-known/smart-configuration"

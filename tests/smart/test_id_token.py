@@ -77,6 +77,7 @@ def vector(smart_vectors):
                 "nonce": None,
                 "access_token": Secret(vector["access_token"]),
                 "fhir_base": "https://fhir.willowbrook.example/r4",
+                "trusted_audiences": (),
                 "now": float(vector["now"]),
                 "max_age": 3600.0,
             }
