@@ -117,12 +117,13 @@ def check_signer(config: SmartConfig) -> None:
         config: The registration.
 
     Raises:
-        ConfigurationError: If its key has `async_sign` and no `sign`.
+        ConfigurationError: If its key, or any key of its ring, has `async_sign` and no `sign`.
     """
     auth = config.client_auth
-    if isinstance(auth, PrivateKeyJWT) and not isinstance(auth.key, Signer):
-        raise ConfigurationError(
-            f"{type(auth.key).__name__} can only be awaited, and SmartClient awaits nothing.",
-            field="client_auth",
-            advice="Use AsyncSmartClient, or a signer with a plain sign method.",
-        )
+    for signer in auth.signers if isinstance(auth, PrivateKeyJWT) else ():
+        if not isinstance(signer, Signer):
+            raise ConfigurationError(
+                f"{type(signer).__name__} can only be awaited, and SmartClient awaits nothing.",
+                field="client_auth",
+                advice="Use AsyncSmartClient, or a signer with a plain sign method.",
+            )

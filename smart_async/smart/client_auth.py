@@ -8,12 +8,13 @@ rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, cast
 
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.interfaces import AsyncSigner, Signer
+from smart_async.keys import KeyRing, RingSource
 from smart_async.messages import clean_text, parse_url
 from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion
 
@@ -74,39 +75,58 @@ class PrivateKeyJWT:
     this client type *confidential asymmetric* and prefers it.
 
     Args:
-        key: The signing key, or any other `Signer`.
+        key: The signing key, or any other `Signer`; or a `KeyRing`, or something that holds one (a
+            `RingHolder`, a `KeyFolder`), of which each assertion is signed with the first active key that
+            the server accepts. A ring that is exchanged is used from the next assertion on.
         jku: The URL of the JWK Set you registered, sent as the `jku` header. Leave it out unless the
             server asks for it: it must equal the registered URL exactly, and helps nobody otherwise.
-        algorithm: Insist on this JWS algorithm; it must be the signer's. By default it is the signer's own,
-            and refused where the server lists others; a server whose list is wrong needs it named.
+        algorithm: Insist on this JWS algorithm; it must be the signer's, or of a ring an active key's. By
+            default it is the signer's own, and refused where the server lists others; a server whose list is
+            wrong needs it named.
 
     Raises:
-        ConfigurationError: If *jku* is not https or *algorithm* is not what *key* signs with.
+        ConfigurationError: If *key* cannot sign, *jku* is not https or *algorithm* is not what *key* signs
+            with.
 
     Spec: SMART App Launch 2.2, client-confidential-asymmetric; RFC 7523, section 2.2.
     """
 
-    key: Signer | AsyncSigner
+    key: Signer | AsyncSigner | RingSource
     jku: str | None = None
     algorithm: str | None = None
+    # Which of the two it is, found out once: asking a protocol costs as much as making half an assertion.
+    _signer: Signer | AsyncSigner | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the combination now rather than at the first token request."""
+        signer = self.key if isinstance(self.key, Signer | AsyncSigner) else None
+        object.__setattr__(self, "_signer", signer)
         # The class itself has all the methods of a signer, too.
-        if isinstance(self.key, type) or not isinstance(self.key, Signer | AsyncSigner):
+        if isinstance(self.key, type) or (signer is None and not _holds_ring(self.key)):
             raise ConfigurationError(
                 f"PrivateKeyJWT needs a signing key, not {type(self.key).__name__}.",
                 field="client_auth",
-                advice="Make one with SigningKey.from_pem(pem_bytes), or pass any other Signer.",
+                advice="Make one with SigningKey.from_pem(pem_bytes), or pass any other Signer or a KeyRing.",
             )
         if self.jku is not None:
             _ = parse_url(self.jku, field="jku", allow_query=True)
-        if self.algorithm not in (None, self.key.algorithm):
+        if signer is None and self.algorithm is not None:
+            _ = self._ring.choose(algorithm=self.algorithm)
+        elif signer is not None and self.algorithm not in (None, signer.algorithm):
             raise ConfigurationError(
-                f"The key signs with {self.key.algorithm}, not {self.algorithm}.",
+                f"The key signs with {signer.algorithm}, not {self.algorithm}.",
                 field="algorithm",
                 advice="Leave algorithm out, or load the key with algorithm= to override it.",
             )
+
+    @property
+    def signers(self) -> tuple[Signer | AsyncSigner, ...]:
+        """The key, or all keys of the ring that is in force now."""
+        return (self._signer,) if self._signer is not None else self._ring.keys
+
+    @property
+    def _ring(self) -> KeyRing:
+        return cast("RingSource", self.key).ring
 
     def check(self, config: SmartConfig) -> None:
         """Accept any *config*: a key works in every flow."""
@@ -115,10 +135,8 @@ class PrivateKeyJWT:
         self, config: SmartConfig, metadata: SmartMetadata, audience: str, *, entropy: Entropy
     ) -> Flow[Authentication]:
         """Return the two assertion fields, signed anew: a server accepts each assertion once."""
-        if self.algorithm is None:
-            check_algorithm(self.key.algorithm, metadata)
         assertion = yield from sign_assertion(
-            self.key,
+            self._signer_for(metadata),
             client_id=config.client_id,
             audience=config.assertion_audience or audience,
             lifetime=config.assertion_lifetime,
@@ -132,6 +150,18 @@ class PrivateKeyJWT:
         return Authentication(
             fields=(*named, ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion))
         )
+
+    def _signer_for(self, metadata: SmartMetadata) -> Signer | AsyncSigner:
+        if self._signer is None:
+            listed = metadata.token_endpoint_auth_signing_alg_values_supported
+            return self._ring.choose(listed, self.algorithm, endpoint=metadata.token_endpoint)
+        if self.algorithm is None:
+            check_algorithm(self._signer.algorithm, metadata)
+        return self._signer
+
+
+def _holds_ring(key: object) -> bool:
+    return isinstance(key, RingSource) and isinstance(key.ring, KeyRing)
 
 
 def check_algorithm(algorithm: str, metadata: SmartMetadata) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from smart_async import ConfigurationError, Limits, PrivateKeyJWT, Timeouts
+from smart_async import ConfigurationError, KeyRing, Limits, PrivateKeyJWT, SigningKey, Timeouts
 from smart_async.clients._drivers import SystemClock
 from smart_async.clients._parts import check_clock, check_limits, check_signer, check_timeouts, new_state
 from smart_async.smart.entropy import system_entropy
@@ -18,6 +18,9 @@ class RemoteSigner:
 
     async def async_sign(self, signing_input: bytes) -> bytes:
         return b""
+
+    def public_jwk(self):
+        return {**SigningKey.generate("RS384", key_size=2048).public_jwk(), "kid": self.kid}
 
 
 def test_defaults(config):
@@ -97,6 +100,19 @@ def test_a_signer_that_can_only_be_awaited(config):
         check_signer(replace(config, client_auth=PrivateKeyJWT(RemoteSigner())))
     assert caught.value.field == "client_auth"
     assert caught.value.message == "RemoteSigner can only be awaited, and SmartClient awaits nothing."
+
+
+@pytest.mark.parametrize("state", ["active", "next", "retiring"])
+def test_a_ring_with_a_signer_that_can_only_be_awaited(config, signing_key, state):
+    """SmartClient refuses the ring even if that key does not sign yet: one day it would."""
+    ring = KeyRing(**{"active": [signing_key], state: [signing_key, RemoteSigner()][state != "active" :]})
+    with pytest.raises(ConfigurationError, match="RemoteSigner can only be awaited"):
+        check_signer(replace(config, client_auth=PrivateKeyJWT(ring)))
+
+
+def test_a_ring_of_signers_that_can_be_called(config, signing_key):
+    """A ring of keys in this process serves every client."""
+    assert check_signer(replace(config, client_auth=PrivateKeyJWT(KeyRing(active=[signing_key])))) is None
 
 
 def test_another_way_to_authenticate(config):

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from smart_async import ConfigurationError, PrivateKeyJWT, SigningKey
+from smart_async import ConfigurationError, KeyRing, PrivateKeyJWT, SigningKey
 from smart_async.flow import Now, Sign
+from smart_async.keys import RingHolder
 from smart_async.keys.base64url import b64url_decode
 from smart_async.smart.client_auth import Authentication, check_algorithm
 
@@ -115,6 +116,13 @@ def test_algorithm_may_be_insisted_on(signing_key):
     assert PrivateKeyJWT(signing_key, algorithm="ES384").key is signing_key
 
 
+def test_what_is_insisted_on_overrides_the_servers_list(script, config, metadata, state, signing_key):
+    """A server whose list is wrong still gets the signature that it wants."""
+    listed = replace(metadata, token_endpoint_auth_signing_alg_values_supported=("RS384",))
+    auth = PrivateKeyJWT(signing_key, algorithm="ES384")
+    assert decoded(authenticate(script, auth, config, listed, state), 0)["alg"] == "ES384"
+
+
 @pytest.mark.parametrize("algorithm", ["RS384", "ES256", "es384", "none", ""])
 def test_algorithm_must_be_the_keys(signing_key, algorithm):
     """An override that the key cannot sign with is refused, naming both."""
@@ -175,6 +183,81 @@ def test_only_signers_are_accepted(key):
 def test_a_signer_that_can_only_be_awaited_is_accepted():
     """Remote keys are as good as local ones; which client can use them is for the client to check."""
     assert PrivateKeyJWT(RemoteSigner(), algorithm="RS384").key.kid == "remote-1"
+
+
+@pytest.fixture(scope="module")
+def rsa_key():
+    return SigningKey.generate("RS384", kid="rsa-1", key_size=2048)
+
+
+@pytest.fixture
+def ring(rsa_key, signing_key):
+    """A ring with one active key of each type and one that is to come."""
+    return KeyRing(active=[rsa_key, signing_key], next=[SigningKey.generate("ES384", kid="key-2")])
+
+
+@pytest.mark.rule("AS-22")
+@pytest.mark.parametrize(
+    ("listed", "algorithm", "kid"),
+    [
+        ((), None, "rsa-1"),
+        (("ES384",), None, "key-1"),
+        (("ES384", "RS384"), None, "rsa-1"),
+        (("RS384",), "ES384", "key-1"),
+    ],
+)
+def test_of_a_ring_the_first_key_that_fits_signs(
+    script, config, metadata, state, ring, listed, algorithm, kid
+):
+    """The server's list decides, unless an algorithm is insisted on."""
+    listed = replace(metadata, token_endpoint_auth_signing_alg_values_supported=listed)
+    header = decoded(authenticate(script, PrivateKeyJWT(ring, algorithm=algorithm), config, listed, state), 0)
+    assert (header["kid"], header["alg"]) == (kid, "RS384" if kid == "rsa-1" else "ES384")
+
+
+@pytest.mark.rule("AS-22")
+def test_a_ring_of_which_nothing_fits(script, config, metadata, state, ring):
+    """Nothing is signed and the endpoint is named."""
+    listed = replace(metadata, token_endpoint_auth_signing_alg_values_supported=("PS384",))
+    with pytest.raises(ConfigurationError, match="sign with RS384, ES384, and the server accepts") as caught:
+        authenticate(script, PrivateKeyJWT(ring), config, listed, state)
+    assert (script.kinds, caught.value.endpoint) == ([], TOKEN_URL)
+
+
+@pytest.mark.parametrize("algorithm", ["PS384", "none", ""])
+def test_an_algorithm_must_be_one_of_the_rings(ring, algorithm):
+    """Insisting on what no active key signs with fails when it is configured."""
+    with pytest.raises(ConfigurationError, match="sign with RS384, ES384") as caught:
+        PrivateKeyJWT(ring, algorithm=algorithm)
+    assert caught.value.field == "algorithm"
+
+
+def test_an_exchanged_ring_signs_the_next_assertion(script, config, metadata, state, ring):
+    """The ring in force is looked up for each assertion, so nothing has to be built anew."""
+    holder = RingHolder(ring.remove("rsa-1"))
+    auth = PrivateKeyJWT(holder)
+    before = decoded(authenticate(script, auth, config, metadata, state), 0)["kid"]
+    holder.ring = holder.ring.switch("key-2")
+    after = decoded(authenticate(script, auth, config, metadata, state), 0)["kid"]
+    assert (before, after) == ("key-1", "key-2")
+    assert [signer.kid for signer in auth.signers] == ["key-2", "key-1"]
+
+
+def test_a_single_key_is_its_own_signer(signing_key):
+    """What checks all signers need not ask what kind of key it is."""
+    assert PrivateKeyJWT(signing_key).signers == (signing_key,)
+
+
+@pytest.mark.parametrize("ring", [None, [], "ring"])
+def test_what_holds_something_else_than_a_ring_is_refused(ring):
+    """An attribute that happens to be called ring is not enough."""
+
+    class Phone:
+        def __init__(self):
+            self.ring = ring
+
+    with pytest.raises(ConfigurationError, match="needs a signing key, not Phone"):
+        PrivateKeyJWT(Phone())
 
 
 def test_every_configuration_is_accepted(config):
