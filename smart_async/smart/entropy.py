@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import TypeAlias
 
+from smart_async.keys.base64url import b64url_encode
 from smart_async.limits import RANDOM_BYTES
 
 __all__ = ("Entropy", "new_token", "system_entropy")
@@ -27,4 +27,4 @@ def new_token(entropy: Entropy) -> str:
     >>> new_token(bytes)
     'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
     """
-    return urlsafe_b64encode(entropy(RANDOM_BYTES)).rstrip(b"=").decode("ascii")
+    return b64url_encode(entropy(RANDOM_BYTES))
