@@ -25,18 +25,23 @@ __all__ = (
     "JSON_DEPTH",
     "JWKS_COOLDOWN",
     "JWKS_KEYS",
+    "JWKS_MAX_AGE",
     "JWKS_STALE",
     "JWKS_TTL",
     "JWS_HEADER_BYTES",
     "JWS_PAYLOAD_BYTES",
     "JWS_SIGNATURE_BYTES",
     "KEY_FILE_BYTES",
+    "LEASE_SECONDS",
+    "MEMORY_STORE_ENTRIES",
     "METADATA_TTL",
     "METADATA_TTL_MAX",
     "PENDING_TTL",
     "RANDOM_BYTES",
     "RSA_BITS_MAX",
     "RSA_BITS_MIN",
+    "STORED_BYTES",
+    "STORE_KEY_BYTES",
     "TOKEN_BYTES",
     "URL_LENGTH",
     "Limits",
@@ -88,6 +93,9 @@ JWKS_STALE = 3600.0
 JWKS_TTL = 300.0
 """Seconds that a server's keys are believed without asking again."""
 
+JWKS_MAX_AGE = 300
+"""Seconds for which servers may cache our own keys: a rotation has to wait that long, twice."""
+
 JWKS_KEYS = 100
 """Keys read from one JWK Set."""
 
@@ -102,6 +110,12 @@ JWS_SIGNATURE_BYTES = 1024
 
 KEY_FILE_BYTES = 64 * 1024
 """Bytes of a key file; an RSA-8192 key in PEM is under 7 KiB."""
+
+LEASE_SECONDS = 35.0
+"""Seconds that a lease lasts in a shared store: more than the 30 that one token request may take in all."""
+
+MEMORY_STORE_ENTRIES = 100_000
+"""Entries that a `MemoryStore` keeps before it forgets the one that was used longest ago."""
 
 METADATA_TTL = 600.0
 """Seconds that a discovery document is kept when the server does not say."""
@@ -120,6 +134,12 @@ RSA_BITS_MIN = 2048
 
 RSA_BITS_MAX = 8192
 """Bits of the largest RSA modulus accepted; larger ones cost seconds and gain nothing."""
+
+STORED_BYTES = 1024 * 1024
+"""Bytes that a token store takes and gives back under one key; a token with its context needs a hundredth."""
+
+STORE_KEY_BYTES = 4 * 1024
+"""Bytes of a token store's key; a full identity with a long scope fits."""
 
 TOKEN_BYTES = 16 * 1024
 """Characters of an access or refresh token; it has to fit into a request header."""

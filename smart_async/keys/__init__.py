@@ -25,7 +25,7 @@ from smart_async.keys.jws import (
 from smart_async.keys.load import Passphrase, needs_passphrase
 from smart_async.keys.ring import KeyRing
 from smart_async.keys.ring_keys import KeyState, PublishableAsyncSigner, PublishableSigner, RingKey
-from smart_async.keys.ring_source import RingHolder, RingSource
+from smart_async.keys.ring_source import RingHolder, RingSource, holds_ring
 from smart_async.keys.rotation import Rotation, RotationStep
 from smart_async.keys.signing_key import SigningKey
 
@@ -50,6 +50,7 @@ __all__ = (
     "b64url_encode",
     "compact",
     "has_key_for",
+    "holds_ring",
     "needs_passphrase",
     "parse_jwks",
     "public_jwk",

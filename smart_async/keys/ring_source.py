@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from smart_async.errors import ConfigurationError
 from smart_async.keys.ring import KeyRing
 
-__all__ = ("RingHolder", "RingSource")
+__all__ = ("RingHolder", "RingSource", "holds_ring")
 
 
 @runtime_checkable
@@ -55,3 +55,8 @@ class RingHolder:
 
     def __repr__(self) -> str:
         return f"<RingHolder of {self._ring!r}>"
+
+
+def holds_ring(thing: object) -> TypeGuard[RingSource]:
+    """Return whether *thing* has a `KeyRing` called `ring`; other things may have another `ring`."""
+    return isinstance(thing, RingSource) and isinstance(thing.ring, KeyRing)

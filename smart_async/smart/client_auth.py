@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.interfaces import AsyncSigner, Signer
-from smart_async.keys import KeyRing, RingSource
+from smart_async.keys import KeyRing, RingSource, holds_ring
 from smart_async.messages import clean_text, parse_url
 from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion
 
@@ -102,7 +102,7 @@ class PrivateKeyJWT:
         signer = self.key if isinstance(self.key, Signer | AsyncSigner) else None
         object.__setattr__(self, "_signer", signer)
         # The class itself has all the methods of a signer, too.
-        if isinstance(self.key, type) or (signer is None and not _holds_ring(self.key)):
+        if isinstance(self.key, type) or (signer is None and not holds_ring(self.key)):
             raise ConfigurationError(
                 f"PrivateKeyJWT needs a signing key, not {type(self.key).__name__}.",
                 field="client_auth",
@@ -158,10 +158,6 @@ class PrivateKeyJWT:
         if self.algorithm is None:
             check_algorithm(self._signer.algorithm, metadata)
         return self._signer
-
-
-def _holds_ring(key: object) -> bool:
-    return isinstance(key, RingSource) and isinstance(key.ring, KeyRing)
 
 
 def check_algorithm(algorithm: str, metadata: SmartMetadata) -> None:

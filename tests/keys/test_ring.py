@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smart_async.errors import ConfigurationError
-from smart_async.keys import KeyRing, RingHolder, RingSource, SigningKey, public_jwks
+from smart_async.keys import KeyRing, RingHolder, RingSource, SigningKey, holds_ring, public_jwks
 from smart_async.keys.jwks import PRIVATE_MEMBERS
 
 
@@ -355,3 +355,9 @@ def test_a_holder_exchanges_rings(ring, make):
             holder.ring = thing
         with pytest.raises(ConfigurationError, match="ring must be a KeyRing"):
             RingHolder(thing)
+
+
+def test_what_holds_a_ring(ring, make):
+    """A ring holds itself, a holder its ring, and a key none; another thing called ring does not count."""
+    things = [ring, RingHolder(ring), make("e1"), KeyRing, type("Phone", (), {"ring": "loud"})()]
+    assert [holds_ring(thing) for thing in things] == [True, True, False, False, False]
