@@ -100,7 +100,11 @@ def parse_capability_statement(response: Response, *, limits: Limits | None = No
             f"The server answered {response.status} to a request for its CapabilityStatement.",
             endpoint=response.url,
             status=response.status,
-            advice="Check the FHIR base URL, path included.",
+            advice=(
+                "The server is failing; try again later."
+                if response.status >= 500
+                else "Check the FHIR base URL, path included."
+            ),
         )
     large = replace(
         limits,
