@@ -65,6 +65,13 @@ format: $(VENV)/.check ## put the code into its one format
 bench: $(VENV)/.test ## measure what the library promises to be fast at
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
 
+.PHONY: conformance mutate
+conformance: $(VENV)/.test ## write docs/conformance.md: each rule and the tests that guard it
+	@$(BIN)/python docs/conformance/build.py
+
+mutate: $(VENV)/.test ## break the code fault by fault, and see the guards of each rule fail
+	@$(BIN)/python tests/mutate.py $(ARGS)
+
 clean: ## remove everything that the targets made
 	@rm -rf .venv .venvs build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 	  .mypy_cache .pytest_cache .ruff_cache tests/peers/oidc_provider/node_modules

@@ -77,7 +77,7 @@ def patient_of(ehr: Sandbox, token: Token) -> httpx.Response:
     return httpx.get(f"{ehr.fhir_base}/Patient/{token.context.patient or 'patient-amber'}", headers=headers)
 
 
-@pytest.mark.rule("AS-02", "AS-03", "AS-10", "TK-01", "TK-07", "RF-01", "RF-05", "BS-02", "TK-21")
+@pytest.mark.rule("AS-02", "AS-03", "AS-10", "TK-01", "TK-07", "RF-01", "RF-05", "BS-02")
 def test_the_whole_workflow_over_loopback(
     request: pytest.FixtureRequest, call: Callable[..., Any], library: str, key: SigningKey, ehr: Sandbox
 ) -> None:

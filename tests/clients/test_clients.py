@@ -365,7 +365,7 @@ def ehr():
     return sandbox.Sandbox()
 
 
-@pytest.mark.rule("AS-02", "AS-03", "TK-02", "TK-03", "TK-04", "TK-07", "RF-05", "BS-02", "TK-21")
+@pytest.mark.rule("AS-02", "AS-03", "TK-02", "TK-03", "TK-04", "TK-07", "RF-05", "BS-02")
 def test_the_whole_workflow_against_the_sandbox(colour, any_key, ehr):
     """Discovery, login, FHIR read, refresh with rotation and backend token, judged by the sandbox."""
     redirect_uri = "https://app.example.com/callback"

@@ -102,6 +102,7 @@ def test_without_key_and_secret_the_error_says_what_to_set(environ, path):
         assert name in caught.value.advice
 
 
+@pytest.mark.rule("TK-08", "TK-10")
 def test_a_key_and_a_secret_together_are_refused_by_both_names(environ):
     """A client authenticates in one way; the secret itself is not quoted."""
     with pytest.raises(

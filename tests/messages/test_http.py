@@ -14,6 +14,7 @@ from smart_async.messages import Headers, Request, Response, form_body
 
 
 class TestHeaders:
+    @pytest.mark.rule("DI-16")
     def test_names_in_any_case(self):
         """A field is found under its name in any letter case."""
         headers = Headers({"Content-Type": "application/json"})

@@ -52,7 +52,7 @@ def test_client_id_is_added_where_the_server_insists(script, config, metadata, s
     assert found.fields[0][1] == "growth-chart"
 
 
-@pytest.mark.rule("AS-07", "AS-08", "AS-09")
+@pytest.mark.rule("AS-07", "AS-08", "AS-09", "AS-21")
 def test_claims_follow_the_configuration(script, config, metadata, state):
     """By default the audience is the URL posted to, and the times are 60 seconds back and 300 long."""
     claims = decoded(authenticate(script, config.client_auth, config, metadata, state), 1)

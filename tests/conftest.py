@@ -1,0 +1,56 @@
+"""For all tests: which rule of the specification each of them guards, and a hypothesis that is warm."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that says where to write what guards what."""
+    parser.addoption(
+        "--conformance-json",
+        metavar="PATH",
+        help="write the node ids of the collected tests for each conformance rule to PATH",
+    )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write it, once all are collected and some perhaps deselected."""
+    path = session.config.getoption("--conformance-json")
+    if path is None:
+        return
+    found: dict[str, list[str]] = {}
+    for item in session.items:
+        for rule in dict.fromkeys(rule for marker in item.iter_markers("rule") for rule in marker.args):
+            found.setdefault(rule, []).append(item.nodeid)
+    ordered = {rule: sorted(nodes) for rule, nodes in sorted(found.items())}
+    Path(path).write_text(json.dumps(ordered, indent=1), encoding="utf-8")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let hypothesis make ready before it times anything."""
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        make_ready()
+
+
+@cache
+def make_ready() -> None:
+    """
+    Draw some text.
+
+    With the first one, hypothesis makes its tables and reads all modules for constants. On a slow machine
+    that takes seconds, and the test that happened to come first would be failed for it.
+    """
+
+    @settings(max_examples=1, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.text())
+    def draw(text: str) -> None:
+        assert text is not None
+
+    draw()
