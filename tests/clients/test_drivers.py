@@ -297,27 +297,25 @@ async def test_a_slow_signer_leaves_the_loop():
 async def test_the_signing_threads_are_limited(monkeypatch):
     """At most cores - 1 signatures run at a time, however many are asked for; anyio's threads stay free."""
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    busy, most, lock = 0, 0, threading.Lock()
-    full = threading.Event()
+    release = threading.Event()
 
-    class Counted(SmartCard):
+    class Held(SmartCard):
         def sign(self, signing_input: bytes) -> bytes:
-            nonlocal busy, most
-            with lock:
-                busy += 1
-                most = max(most, busy)
-                if busy == 3:
-                    full.set()
-            assert full.wait(10)
-            with lock:
-                busy -= 1
+            assert release.wait(10)
             return b""
 
+    limiter = _drivers._limiter()
     async with anyio.create_task_group() as group:
         for _ in range(12):
-            group.start_soon(drive_async, sign(Counted(), b""), async_performer())
-    assert most == 3
-    assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+            group.start_soon(drive_async, sign(Held(), b""), async_performer())
+        try:
+            with anyio.fail_after(5):
+                while limiter.statistics().tasks_waiting < 9:
+                    await anyio.lowlevel.checkpoint()
+            assert limiter.borrowed_tokens == 3
+            assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+        finally:
+            release.set()
 
 
 @pytest.mark.anyio

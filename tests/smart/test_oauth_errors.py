@@ -191,9 +191,9 @@ def test_without_a_code_the_status_advises(refusal, status, advice):
 @pytest.mark.parametrize("filler", [b"x", b"<title>", b"<title", b"{", b'{"a":', b"\x1b", b" ", b"\xff"])
 def test_five_megabytes_are_handled_at_once(refusal, filler):
     """However large and hostile the body is, reading it takes no time and the text stays short."""
-    started = time.perf_counter()
+    started = time.thread_time()
     error = refusal(status=500, body=filler * (5_000_000 // len(filler)))
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 0.3
     assert (error.status, error.error) == (500, None)
     assert len(str(error)) < 700
 
