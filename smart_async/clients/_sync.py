@@ -90,37 +90,126 @@ class SmartClient:
         return self._state.config
 
     def discover(self, *, refresh: bool = False) -> SmartMetadata:
-        """Return what the server says of itself. See `smart_async.smart.discovery.discover`."""
+        """
+        Return what the server says of itself: its endpoints, abilities, and `conformance()`.
+
+        The answer is kept for ten minutes, or as long as the server says.
+
+        Args:
+            refresh: Ask the server even if the kept answer is still fresh.
+
+        Raises:
+            DiscoveryError: If the server's document is missing or unusable.
+            TransportError: If the server cannot be reached.
+        """
         return self._run(discover(self._state, refresh=refresh))
 
     def authorize(
         self, *, launch: EHRLaunch | None = None, scope: str | Scopes | None = None
     ) -> PendingAuthorization:
-        """Start a login. See `smart_async.smart.authorization.authorize`."""
+        """
+        Start a login, and return what it takes to finish it.
+
+        Send the browser to the result's `url`; keep `to_json()` on your server until it comes back.
+
+        Args:
+            launch: The EHR launch that is answered, from `EHRLaunch.from_url`; None if the app starts it.
+            scope: The scopes to ask for; None for those of the configuration.
+
+        Raises:
+            ConfigurationError: If there is no redirect URI or no scope.
+            LaunchRejectedError: If *launch* is from another FHIR server than the configured one.
+            DiscoveryError: If users cannot sign in at this server.
+        """
         return self._run(authorize(self._state, launch=launch, scope=scope))
 
     def exchange_code(self, pending: PendingAuthorization, callback: Callback) -> Token:
-        """Finish a login. See `smart_async.smart.callback.exchange_code`."""
+        """
+        Finish a login: check what the browser came back with, and exchange its code for a token.
+
+        Args:
+            pending: What `authorize` returned, from `PendingAuthorization.from_json`. It works once:
+                delete the stored copy before calling.
+            callback: The full URL that the browser came back to, or a mapping of its parameters.
+
+        Raises:
+            CallbackError: If the callback does not belong to *pending*; nothing was sent.
+            OAuthError: If the user or the server said no.
+            OutcomeUnknownError: If no answer came; the code is not sent twice, so start a new login.
+            EndpointChangedError: If discovery now names another server; nothing was sent.
+            IdTokenError: If who signed in cannot be proven.
+            TokenResponseError: If the answer cannot be used.
+        """
         return self._run(exchange_code(self._state, pending, callback))
 
     def refresh(self, token: Token, *, scope: str | Scopes | None = None) -> Token:
-        """Get a new token without the user. See `smart_async.smart.refresh.refresh`."""
+        """
+        Get the next token without the user.
+
+        Store it before using it: with many servers the old refresh token stops working now.
+
+        Args:
+            token: The token to refresh; it needs a refresh token.
+            scope: Ask for less than was granted; None for all of it.
+
+        Raises:
+            ConfigurationError: If *token* has no refresh token, or is another client's.
+            OAuthError: If the server said no; `invalid_grant` means that the user has to sign in again.
+            OutcomeUnknownError: If no answer came, so that the old refresh token may be spent.
+            ContextChangedError: If the answer is for another patient or user; it holds the new token.
+        """
         return self._run(refresh(self._state, token, scope=scope))
 
     def backend_token(self, scope: str | Scopes = DEFAULT_SCOPE) -> Token:
-        """Get a token for the client itself. See `smart_async.smart.backend.backend_token`."""
+        """
+        Get a token for the client itself, with no user involved. Each call fetches a new one.
+
+        Args:
+            scope: The scopes to ask for, normally `system/…`.
+
+        Raises:
+            ConfigurationError: If *scope* is none, or the client is a public one.
+            OAuthError: If the server said no.
+            TokenResponseError: If the answer cannot be used.
+        """
         return self._run(backend_token(self._state, scope=scope))
 
     def introspect(self, token: Token) -> TokenStatus:
-        """Ask what a token is still good for. See `smart_async.smart.introspection.introspect`."""
+        """
+        Ask the server what a token is still good for. A dead token is an answer, not an error.
+
+        Args:
+            token: The token to ask about.
+
+        Raises:
+            ConfigurationError: If the server offers no introspection.
+            OAuthError: If the server will not say.
+        """
         return self._run(introspect(self._state, token))
 
     def revoke(self, token: Token) -> None:
-        """Tell the server that a token is no longer needed. See `smart_async.smart.revocation.revoke`."""
+        """
+        Tell the server that a token is no longer needed, its refresh token included.
+
+        Args:
+            token: The token; forget it afterwards.
+
+        Raises:
+            ConfigurationError: If the server offers no revocation.
+            OAuthError: If the server said no.
+        """
         return self._run(revoke(self._state, token))
 
     def fetch_style(self, token: Token) -> SmartStyle | None:
-        """Return the EHR's style object, if it named one. See `smart_async.smart.style.fetch_style`."""
+        """
+        Return the EHR's style object, or None if it named none. It is fetched without the token.
+
+        Args:
+            token: The token of an EHR launch.
+
+        Raises:
+            ConfigurationError: If it is on a host that nobody vouched for.
+        """
         return self._run(fetch_style(self._state, token))
 
     def register(
@@ -130,7 +219,23 @@ class SmartClient:
         initial_access_token: Secret | str | None = None,
         allow_changes: Iterable[str] = (),
     ) -> ClientRegistration:
-        """Register a new client with the server. See `smart_async.smart.registration.register`."""
+        """
+        Register a new client with the server, and return its registration.
+
+        Start from a configuration whose `client_id` is a placeholder; `registration.config(config)` makes
+        the finished one.
+
+        Args:
+            client_metadata: What to register, from `ClientMetadata.for_app` or `.for_backend`.
+            initial_access_token: What the server wants to see first, if anything.
+            allow_changes: Members that the server may register otherwise than asked for.
+
+        Raises:
+            ConfigurationError: If the server offers no registration.
+            RegistrationChangedError: If it registered something weaker; it holds the registration.
+            OAuthError: If the server said no.
+            OutcomeUnknownError: If no answer came, so that a client may have been made.
+        """
         return self._run(
             register(
                 self._state,
