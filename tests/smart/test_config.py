@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
 
-from smart_async import ConfigurationError, PrivateKeyJWT, SigningKey, SmartConfig
+from smart_async import ConfigurationError, PrivateKeyJWT, PublicClient, SigningKey, SmartConfig
 
 
 @pytest.fixture
@@ -261,3 +263,100 @@ class TestValue:
         assert "growth-chart" in repr(config)
         assert "BEGIN" not in repr(config)
         assert '"d"' not in repr(config)
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("redirect_uri", "discovery_url", "authorization_endpoint", "token_endpoint"),
+            *("introspection_endpoint", "revocation_endpoint", "registration_endpoint", "jwks_uri"),
+            *("aud", "assertion_audience", "id_token_issuer"),
+        ],
+    )
+    @pytest.mark.parametrize("value", [5, b"https://a.example", ["https://a.example"], True])
+    def test_texts_are_strings(
+        self, refused: Callable[..., ConfigurationError], name: str, value: Any
+    ) -> None:
+        """Bytes, lists and numbers are slips that are named, not exceptions of another kind."""
+        assert refused(**{name: value}).field == name
+
+    @pytest.mark.parametrize(
+        "name", ["assertion_audience", "id_token_issuer", "aud", "token_endpoint", "jwks_uri"]
+    )
+    def test_empty_is_not_left_out(self, refused: Callable[..., ConfigurationError], name: str) -> None:
+        """An empty variable must not mean the default."""
+        assert refused(**{name: ""}).field == name
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("strict", "allow_insecure_loopback", "follow_discovery_redirects", "assertion_nbf"),
+            *("client_id_in_body", "refresh_includes_scope", "refresh_includes_client_id", "retry_bare_400"),
+        ],
+    )
+    @pytest.mark.parametrize("value", ["no", "false", 0, 1, None])
+    def test_switches_are_true_or_false(
+        self, refused: Callable[..., ConfigurationError], name: str, value: Any
+    ) -> None:
+        """The text "no" is true to Python."""
+        assert refused(**{name: value}).field == name
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("discovery", "on"),
+            ("discovery", None),
+            ("token_request", "json"),
+            ("introspection_auth", "basic"),
+            ("id_token", False),
+            ("id_token", ["verify"]),
+        ],
+    )
+    def test_choices_are_listed(
+        self, refused: Callable[..., ConfigurationError], name: str, value: Any
+    ) -> None:
+        """A value that is none of them is answered with all of them."""
+        error = refused(**{name: value})
+        assert error.field == name
+        assert "must be one of '" in str(error)
+
+    @pytest.mark.parametrize("name", ["discovery_url", "token_endpoint", "jwks_uri"])
+    @pytest.mark.parametrize(
+        "url", ["http://a.example/x", "https://u@a.example/x", "https://a.example/x#y", "/x"]
+    )
+    def test_endpoints_are_https(
+        self, refused: Callable[..., ConfigurationError], name: str, url: str
+    ) -> None:
+        """What is given by hand is no safer on the way than what is discovered."""
+        assert refused(**{name: url}).field == name
+
+    @pytest.mark.parametrize("origins", [5, None, (5,), {"https://a.example": 1}])
+    def test_origins_are_a_list_of_strings(
+        self, refused: Callable[..., ConfigurationError], origins: Any
+    ) -> None:
+        """Anything else is named."""
+        assert refused(trusted_origins=origins).field == "trusted_origins"
+
+
+class TestCopies:
+    def test_a_copy_is_equal(self, config: SmartConfig) -> None:
+        """Frameworks copy their settings; a read-only mapping in them is no hindrance."""
+        public = replace(
+            config, client_auth=PublicClient(), extra_token_params={"a": "b"}, vendor="epic", aud=None
+        )
+        for made in (copy.copy(public), copy.deepcopy(public), pickle.loads(pickle.dumps(public))):
+            assert made == public
+            assert made.extra_token_params == {"a": "b"}
+
+    def test_it_can_be_a_key(self, config: SmartConfig) -> None:
+        """Mappings do not count for the hash."""
+        public = replace(config, client_auth=PublicClient(), extra_token_params={"a": "b"})
+        assert {public: 1}[replace(public)] == 1
+
+    def test_lists_become_tuples(self, config: SmartConfig) -> None:
+        """What was checked cannot be changed through the list that it came in."""
+        sources = ["token", "fhirUser"]
+        changed = replace(config, patient_from=sources)  # type: ignore[arg-type]
+        sources.append("nonsense")
+        assert changed.patient_from == ("token", "fhirUser")

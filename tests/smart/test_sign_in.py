@@ -246,6 +246,7 @@ def test_a_failure_after_a_refresh_keeps_the_new_token(
             script.run(refresh(state, before))
         assert caught.value.token.refresh_token == Secret("r-2")
     script.advance(300)
+    issuer.key("second", "RS256")
     script.answer(json_response({**answer, "id_token": issuer.token("second", nonce=...)}))
     script.answer(TransportError("down", sent=False))
     with pytest.raises(IdTokenError) as caught:
