@@ -132,11 +132,16 @@ def test_the_sign_in_example_signs_a_user_in(
         return token, renewed
 
     token, renewed = asyncio.run(scenario())
-    assert "patient in context: True" in capsys.readouterr().out
+    assert "patient in context: True user: True" in capsys.readouterr().out
     assert renewed.access_token != token.access_token
     assert renewed.context == token.context
 
 
+def test_the_testing_example_signs_in_without_a_socket() -> None:
+    """The example for the reader's own tests holds what it asserts."""
+    exec(compile(PYTHON[3], "README", "exec"), {})
+
+
 def test_every_example_is_run() -> None:
     """A block that is added to the README has to be added here too."""
-    assert (len(PYTHON), len(COMMANDS)) == (3, 3)
+    assert (len(PYTHON), len(COMMANDS)) == (4, 3)
