@@ -490,5 +490,5 @@ class TestCache:
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_redirect_is_no_document(parse: Callable[..., Any], status: int) -> None:
     """Read on its own, too, it is refused with the name of where it leads."""
-    with pytest.raises(DiscoveryError, match=r"to https://new\.example\.com\."):
+    with pytest.raises(DiscoveryError, match=r"to https://new\.example\.com"):
         parse({}, status=status, headers={"Location": "https://new.example.com/r4"})
