@@ -53,6 +53,7 @@ _WORDS = (
     (", or pass algorithm=", ", or add --alg"),
     ("algorithm=", "--alg "),
     ("key_size=", "--key-size "),
+    ("with kid=", "with --kid"),
 )
 
 

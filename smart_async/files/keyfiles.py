@@ -15,10 +15,10 @@ import shlex
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from smart_async.errors import ConfigurationError
-from smart_async.keys import Passphrase, SigningKey, needs_passphrase
+from smart_async.keys import Passphrase, SigningKey, is_public_half, needs_passphrase
 from smart_async.limits import KEY_FILE_BYTES
 from smart_async.messages import Finding
 
@@ -70,14 +70,15 @@ def load_signing_key(
         ConfigurationError: If there is no such file, it is not a plain file of yours or root's, others can
             read it, or there is not exactly one usable private key in it.
     """
-    data = _read(os.fspath(path), [] if findings is None else findings)
+    path = _checked(path)
+    data = _read(path, [] if findings is None else findings)
     if callable(passphrase):
         passphrase = passphrase() if needs_passphrase(data) else None
     try:
         return SigningKey.from_bytes(data, kid=kid, passphrase=passphrase, algorithm=algorithm)
     except ConfigurationError as exc:
         raise ConfigurationError(
-            f"The key file {os.fspath(path)} cannot be used: {exc.message}",
+            f"The key file {path} cannot be used: {exc.message}",
             field=exc.field,
             advice=exc.advice,
         ) from None
@@ -114,6 +115,25 @@ def write_private_key(
         ) from None
     except (OSError, ValueError) as exc:
         raise _unusable(str(target), "be written", exc) from None
+
+
+def _checked(path: object) -> str:
+    try:
+        text = os.fsdecode(cast("_Path", path))
+    except TypeError:
+        raise ConfigurationError(
+            f"A key file is named by its path, not by {type(path).__name__}.",
+            field="path",
+            advice="For a key that is in memory already, use SigningKey.from_bytes.",
+        ) from None
+    if "-----BEGIN " in text or text.lstrip().startswith('{"'):
+        # Not to be quoted like a path that is merely wrong.
+        raise ConfigurationError(
+            "This is the text of a key, not the path of its file.",
+            field="path",
+            advice="Use SigningKey.from_pem or from_bytes for it.",
+        )
+    return text
 
 
 def _replace(target: Path, data: bytes) -> None:
@@ -162,10 +182,12 @@ def _read(path: str, findings: list[Finding]) -> bytes:
 def _judge_and_read(path: str, descriptor: int, findings: list[Finding]) -> bytes:
     found = os.fstat(descriptor)
     _check_kind(path, found)
-    if _POSIX:
-        _check_access(path, descriptor, found, findings)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return file.read(KEY_FILE_BYTES + 1)
+        data = file.read(KEY_FILE_BYTES + 1)
+    # Of a public key it is said that it is one, not how to hide it.
+    if _POSIX and not is_public_half(data):
+        _check_access(path, descriptor, found, findings)
+    return data
 
 
 def _check_kind(path: str, found: os.stat_result) -> None:

@@ -5,6 +5,7 @@ Importing this room loads neither `cryptography` nor `joserfc`; using it does.
 """
 
 from smart_async.keys.algorithms import ALGORITHMS, Algorithm
+from smart_async.keys.given import is_public_half
 from smart_async.keys.jwks import (
     Publishable,
     VerificationKey,
@@ -51,6 +52,7 @@ __all__ = (
     "compact",
     "has_key_for",
     "holds_ring",
+    "is_public_half",
     "needs_passphrase",
     "parse_jwks",
     "public_jwk",

@@ -16,6 +16,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from smart_async.errors import ConfigurationError
+from smart_async.keys.given import (
+    file_name_error,
+    given_bytes,
+    given_document,
+    is_file_name,
+    other_form_error,
+)
 from smart_async.keys.private_jwk import key_from_jwk, parse_json, pick_jwk
 from smart_async.keys.strength import MAKE_ONE, check_key, refuse_key
 from smart_async.messages import Secret
@@ -74,6 +81,7 @@ def load_bytes(data: bytes, *, passphrase: Passphrase | None = None, kid: str | 
     Raises:
         ConfigurationError: If there is not exactly one usable private key in it.
     """
+    data = given_bytes(data, caller="from_bytes")
     text = data.removeprefix(b"\xef\xbb\xbf").strip()
     if not text:
         raise refuse_key("an empty file")
@@ -85,6 +93,8 @@ def load_bytes(data: bytes, *, passphrase: Passphrase | None = None, kid: str | 
     if data[:1] == b"\x30":
         read = load_pkcs12 if _is_pkcs12(data) else load_der
         return read(data, passphrase=passphrase)
+    if is_file_name(text):
+        raise file_name_error()
     raise refuse_key("not a key in PEM, DER, PKCS #12 or JWK form")
 
 
@@ -112,13 +122,14 @@ def load_pem(data: bytes | str, *, passphrase: Passphrase | None = None) -> Load
     """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    data = data.encode() if isinstance(data, str) else data
+    data = given_bytes(data, caller="from_pem", text=True)
     blocks = [(match[1], match[0]) for match in _PEM_BLOCK.finditer(data)]
     private = [block for label, block in blocks if label in _PRIVATE_LABELS]
     if len(private) > 1:
         raise refuse_key(f"a file with {len(private)} private keys", advice="Keep one key per file.")
     if not private:
-        raise refuse_key(*_describe_pem(data, [label for label, _ in blocks]))
+        labels = [label for label, _ in blocks]
+        raise other_form_error(data) or refuse_key(*_describe_pem(data, labels))
     return _decrypt(load_pem_private_key, private[0], passphrase)
 
 
@@ -161,6 +172,7 @@ def load_pkcs12(data: bytes, *, passphrase: Passphrase | None) -> LoadedKey:
     """
     from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
+    data = given_bytes(data, caller="from_pkcs12")
     secret = passphrase_bytes(passphrase)
     try:
         key, _, _ = load_key_and_certificates(data, secret)
@@ -187,7 +199,11 @@ def load_jwk(jwk: Mapping[str, object] | str | bytes) -> LoadedKey:
 
     Spec: RFC 7518, sections 6.2 and 6.3.
     """
-    document = parse_json(jwk) if isinstance(jwk, str | bytes) else dict(jwk)
+    document = given_document(jwk, caller="from_jwk")
+    if "keys" in document and "kty" not in document:
+        raise ConfigurationError(
+            "This is a JWK Set, not one JWK.", field="key", advice="Use from_jwks for it."
+        )
     key, kid, algorithm = key_from_jwk(document)
     return LoadedKey(key=check_key(key), kid=kid, algorithm=algorithm)
 
@@ -203,8 +219,7 @@ def load_jwks(jwks: Mapping[str, object] | str | bytes, *, kid: str | None = Non
     Raises:
         ConfigurationError: If that does not name exactly one usable private key.
     """
-    document = parse_json(jwks) if isinstance(jwks, str | bytes) else dict(jwks)
-    return load_jwk(pick_jwk(document, kid))
+    return load_jwk(pick_jwk(given_document(jwks, caller="from_jwks"), kid))
 
 
 def _describe_pem(data: bytes, labels: list[bytes]) -> tuple[str, str]:
@@ -251,6 +266,11 @@ def passphrase_bytes(passphrase: Passphrase | None) -> bytes | None:
         passphrase = passphrase.reveal()
     if isinstance(passphrase, str):
         passphrase = passphrase.encode()
+    if passphrase is not None and not isinstance(passphrase, bytes):
+        raise ConfigurationError(
+            f"passphrase must be text, bytes or a Secret, not {type(passphrase).__name__}.",
+            field="passphrase",
+        )
     return passphrase or None
 
 

@@ -52,6 +52,12 @@ def pick_jwk(document: JSONObject, kid: str | None) -> JSONObject:
     entries: Any = document.get("keys")
     if not is_array(entries):
         raise _refuse("not a JWK Set, which is an object with an array called keys")
+    if entries and not any(isinstance(key, dict) and "d" in key for key in entries):
+        raise ConfigurationError(
+            "This is the public half: the JWK Set holds no private key. A private RSA or EC key is needed.",
+            field="key",
+            advice="Give the private key (such as key.pem).",
+        )
     private: list[JSONObject] = [key for key in entries if isinstance(key, dict) and "d" in key]
     chosen = [key for key in private if kid is None or key.get("kid") == kid]
     if len(chosen) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,26 @@ def test_bad_input_is_yours(run: Run, registered: SimpleNamespace, words: list[s
     """What cannot be used is refused before anything is sent."""
     done = run("token", *registered.words, *words)
     assert (done.exit_code, done.stdout, said in done.stderr) == (2, "", True)
+
+
+def test_the_public_half_is_no_key(run: Run, registered: SimpleNamespace, tmp_path: Path) -> None:
+    """A JWK Set of public keys, readable by all, is called what it is; options have their names here."""
+    done = run("jwks", str(registered.path))
+    (tmp_path / "jwks.json").write_text(done.stdout)
+    (tmp_path / "jwks.json").chmod(0o644)
+    done = run("token", *registered.words, "--key", str(tmp_path / "jwks.json"))
+    assert (done.exit_code, "the public half" in done.stderr, "chmod" in done.stderr) == (2, True, False)
+
+
+def test_a_set_of_several_keys_asks_for_the_option(
+    run: Run, registered: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Where a kid has to choose, it is called --kid."""
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps({"keys": [{"kty": "EC", "d": "x", "kid": kid} for kid in "ab"]}))
+    path.chmod(0o600)
+    done = run("token", *registered.words, "--key", str(path))
+    assert (done.exit_code, "--kid" in done.stderr, "kid=" in done.stderr) == (2, True, False)
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, issued: dict[str, Any]) -> ScriptedTransport:

@@ -1,5 +1,6 @@
 """Key files: followed anywhere, judged where they are opened, written for their owner only."""
 
+import json
 import os
 import socket
 import stat
@@ -326,3 +327,28 @@ def test_where_files_have_no_modes_a_key_is_written_too(tmp_path, key, monkeypat
     monkeypatch.setattr(keyfiles, "_POSIX", False)
     write_private_key(tmp_path / "key.pem", key)
     assert load_signing_key(tmp_path / "key.pem", kid="k1").public_jwk() == key.public_jwk()
+
+
+def test_a_public_half_is_called_that_whoever_may_read_it(tmp_path, key):
+    """Advice to hide a public key would lead nowhere: it is not the file that was meant."""
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [key.public_jwk()]}))
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="This is the public half") as caught:
+        load_signing_key(path)
+    assert caught.value.advice == "Give the private key (such as key.pem)."
+
+
+def test_a_key_in_the_place_of_its_path_is_not_quoted(key):
+    """The text of a key given as a path would stand in the message that there is no such file."""
+    for text in (key.private_pem().decode(), key.private_pem(), '{"kty": "EC", "d": "x"}'):
+        with pytest.raises(ConfigurationError, match="the text of a key, not the path") as caught:
+            load_signing_key(text)
+        assert "PRIVATE" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [None, 5, object()])
+def test_what_can_be_no_path_is_our_error(path):
+    """A path of the wrong type is a configuration error, not a TypeError."""
+    with pytest.raises(ConfigurationError, match="named by its path, not by"):
+        load_signing_key(path)

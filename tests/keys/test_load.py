@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_async.errors import ConfigurationError, SmartError
-from smart_async.keys import load
+from smart_async.keys import SigningKey, is_public_half, load
 from smart_async.keys.base64url import b64url_encode, octets
 from smart_async.keys.load import load_bytes, needs_passphrase
 from smart_async.messages import Secret
@@ -146,7 +147,7 @@ def test_kid_chooses_a_key_of_a_set(rsa_key, p384_key):
     with pytest.raises(ConfigurationError, match="0 private keys with the kid 'pub'"):
         load.load_jwks(two, kid="pub")
     with pytest.raises(ConfigurationError, match="it has: none"):
-        load.load_jwks({"keys": [public]})
+        load.load_jwks({"keys": []})
 
 
 @pytest.mark.parametrize("text", ["# my key\n{}", "Bag Attributes\n  x: y\n{}\n", "{}\r\n", "\ufeff{}"])
@@ -348,3 +349,109 @@ def test_whatever_the_bytes_only_our_errors_escape(rsa_key, p384_key, data):
     else:
         return
     assert type(refused) is ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("constructor", "given"),
+    [
+        ("from_pem", "key.pem"),
+        ("from_pem", "/etc/keys/my key.pem"),
+        ("from_pem", b"secrets\\app.key"),
+        ("from_bytes", "key.pem"),
+        ("from_bytes", b"./key.p12"),
+        ("from_jwk", "key.jwk"),
+        ("from_jwks", "~/jwks.json"),
+        ("from_pem", Path("key.pem")),
+        ("from_bytes", Path("key.pem")),
+        ("from_jwk", Path("key.jwk")),
+    ],
+)
+def test_a_path_in_the_place_of_a_key_is_called_one(constructor, given):
+    """Whoever gives the name of a file is told to read it, or what reads it."""
+    with pytest.raises(ConfigurationError, match=r"file name|takes .*Path") as caught:
+        getattr(SigningKey, constructor)(given)
+    assert "load_signing_key(path)" in caught.value.advice
+
+
+@pytest.mark.parametrize("constructor", ["from_pem", "from_bytes", "from_jwk", "from_jwks", "from_pkcs12"])
+@pytest.mark.parametrize("given", [5, None, ["x"], "some text"])
+def test_an_argument_that_cannot_be_a_key_is_a_configuration_error(constructor, given):
+    """Nothing of the wrong type or form ends in a TypeError."""
+    more = {"passphrase": None} if constructor == "from_pkcs12" else {}
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(SigningKey, constructor)(given, **more)
+    assert (caught.value.field, bool(caught.value.advice)) == ("key", True)
+
+
+@pytest.mark.parametrize(
+    ("form", "found", "advice"),
+    [
+        ("jwks", "a JWK Set, not PEM", "from_jwks"),
+        ("jwk", "a JWK, not PEM", "from_jwk "),
+        ("der", "DER", "from_bytes"),
+    ],
+)
+def test_another_form_given_as_pem_names_its_constructor(p384_key, form, found, advice):
+    """A JWK Set, a JWK or DER in the place of PEM is called what it is."""
+    jwk = json.dumps(private_jwk(p384_key))
+    data = {
+        "jwks": f'{{"keys": [{jwk}]}}'.encode(),
+        "jwk": jwk.encode(),
+        "der": p384_key.private_bytes(DER, PKCS8, PLAIN),
+    }[form]
+    with pytest.raises(ConfigurationError, match=found) as caught:
+        load.load_pem(data)
+    assert advice in caught.value.advice
+
+
+def test_a_set_given_as_one_jwk_names_its_constructor(p384_key):
+    """from_jwk takes no set."""
+    with pytest.raises(ConfigurationError, match="a JWK Set, not one JWK") as caught:
+        load.load_jwk({"keys": [private_jwk(p384_key)]})
+    assert "from_jwks" in caught.value.advice
+
+
+def test_a_set_of_public_keys_is_called_the_public_half(p384_key):
+    """What was registered is easily mistaken for what signs."""
+    public = {name: value for name, value in private_jwk(p384_key).items() if name != "d"}
+    with pytest.raises(ConfigurationError, match="This is the public half") as caught:
+        load.load_jwks({"keys": [public]})
+    assert "key.pem" in caught.value.advice
+
+
+def test_bytes_like_objects_are_read(p384_key):
+    """A bytearray or memoryview holds bytes as well."""
+    pem = p384_key.private_bytes(PEM, PKCS8, PLAIN)
+    assert numbers(load.load_pem(bytearray(pem)).key) == numbers(load_bytes(memoryview(pem)).key)
+
+
+def test_a_passphrase_of_another_type_is_refused(p384_key):
+    """A number is no passphrase."""
+    with pytest.raises(ConfigurationError, match="passphrase must be text, bytes or a Secret, not int"):
+        load_bytes(p384_key.private_bytes(PEM, PKCS8, LOCKED), passphrase=5)
+
+
+@pytest.mark.parametrize(
+    ("form", "public"),
+    [
+        ("pem", False),
+        ("public-pem", True),
+        ("jwk", False),
+        ("public-jwks", True),
+        ("mixed", False),
+        ("junk", False),
+    ],
+)
+def test_the_public_half_is_known_by_sight(p384_key, form, public):
+    """Only what holds public keys and nothing private is the public half."""
+    private = private_jwk(p384_key)
+    shown = {name: value for name, value in private.items() if name != "d"}
+    data = {
+        "pem": p384_key.private_bytes(PEM, PKCS8, PLAIN) + public_pem(p384_key),
+        "public-pem": public_pem(p384_key),
+        "jwk": json.dumps(private).encode(),
+        "public-jwks": json.dumps({"keys": [shown]}).encode(),
+        "mixed": json.dumps({"keys": [shown, private]}).encode(),
+        "junk": b"{}",
+    }[form]
+    assert is_public_half(data) is public
