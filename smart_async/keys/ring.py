@@ -26,8 +26,8 @@ class KeyRing:
     The keys of one client, ordered, each with a state.
 
     Give it to `PrivateKeyJWT` in the place of a key, and to `jwks_app` to publish it: all keys are published,
-    the active ones sign. A ring never changes; `publish`, `switch`, `retire` and `remove` return another. Each
-    key is asked for its public JWK as the ring is made, and not again.
+    the active ones sign. A ring never changes; `publish`, `switch`, `retire` and `remove` return another.
+    Each key is asked for its public JWK as the ring is made, and not again.
 
     Args:
         active: The keys that sign, the preferred one first; at least one.
