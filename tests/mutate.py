@@ -148,7 +148,8 @@ def judge(fault: Fault, copy: Path) -> Verdict:
     if status != 1:
         return verdict(BROKEN, lines[-1])
     failed = next((line for line in lines if line.startswith(("FAILED", "ERROR"))), lines[-1])
-    return verdict(NOTICED, failed.partition(" - ")[0].rpartition("/")[2])
+    test, bracket, case = failed.partition(" - ")[0].partition("[")
+    return verdict(NOTICED, test.rpartition("/")[2] + bracket + case)
 
 
 @contextmanager
