@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-import anyio
-import httpx
 import pytest
 
 from smart_async import (
-    AsyncSmartClient,
     CallbackError,
     OAuthError,
     PendingAuthorization,
     PrivateKeyJWT,
     SigningKey,
-    SmartClient,
     SmartConfig,
     Token,
 )
@@ -27,57 +21,11 @@ from smart_async import (
 pytestmark = pytest.mark.peers
 
 Peer: TypeAlias = Any
-"""The fixture's `Peer`: a conftest cannot be imported."""
+Colour: TypeAlias = Any
+"""What the fixtures return: a conftest cannot be imported."""
 
-Workflow: TypeAlias = Coroutine[Any, Any, None]
 SCOPE = "openid fhirUser launch/patient patient/*.rs offline_access"
 AUTHENTICATION = {"client_assertion", "client_assertion_type"}
-
-
-class Colour:
-    """One way to use the library: a facade, an event loop or none, and an HTTP library."""
-
-    def __init__(self, name: str, transport: str) -> None:
-        self.name = name
-        self.transport = transport
-
-    @asynccontextmanager
-    async def client(self, config: SmartConfig) -> AsyncIterator[Any]:
-        """Open a client, and close it in its own way; `call` its methods."""
-        if self.name == "sync":
-            with SmartClient(config, transport=self.transport) as client:
-                yield client
-        else:
-            async with AsyncSmartClient(config, transport=self.transport) as client:
-                yield client
-
-    async def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call *method*, and wait for its result where it has to be waited for."""
-        result = method(*args, **kwargs)
-        assert inspect.isawaitable(result) is (self.name != "sync")
-        return await result if inspect.isawaitable(result) else result
-
-    def run(self, workflow: Callable[[], Workflow]) -> None:
-        """Run *workflow* on this colour's event loop, or on none."""
-        if self.name != "sync":
-            anyio.run(workflow, backend=self.name)
-            return
-        with pytest.raises(StopIteration):  # it ends without having waited for anything
-            workflow().send(None)
-
-
-@pytest.fixture(params=["sync", "asyncio", "trio"])
-def colour_name(request: pytest.FixtureRequest) -> str:
-    """Return each colour's name in turn."""
-    name: str = request.param
-    return name
-
-
-@pytest.fixture(params=["httpx", "httpx2"])
-def colour(request: pytest.FixtureRequest, colour_name: str) -> Colour:
-    """Return each colour over each HTTP library."""
-    pytest.importorskip(request.param, reason=f"needs the extra {request.param}")
-    return Colour(colour_name, request.param)
 
 
 def make_config(peer: Peer, algorithm: str, key: SigningKey | None = None) -> SmartConfig:
@@ -92,17 +40,6 @@ def make_config(peer: Peer, algorithm: str, key: SigningKey | None = None) -> Sm
         scope=SCOPE,
         allow_insecure_loopback=True,
     )
-
-
-def read_patient(peer: Peer, token: Token, patient: str) -> dict[str, Any]:
-    """Read a Patient with *token*, outside the library."""
-    answer = httpx.get(
-        f"{peer.fhir_base}/Patient/{patient}",
-        headers={"Authorization": f"Bearer {token.access_token.reveal()}"},
-        trust_env=False,
-    )
-    resource: dict[str, Any] = answer.raise_for_status().json()
-    return resource
 
 
 def check_assertions(requests: list[dict[str, Any]], config: SmartConfig, algorithm: str, url: str) -> None:
@@ -140,7 +77,7 @@ def test_workflow(oidc_provider: Peer, algorithm: str, colour: Colour) -> None:
             assert set(str(token.scopes).split()) == set(SCOPE.split())
             assert token.context.patient == "pat-1"
             assert token.expires_at == pytest.approx(token.issued_at + 3600, abs=5)
-            assert read_patient(oidc_provider, token, token.context.patient)["resourceType"] == "Patient"
+            assert oidc_provider.read_patient(token).json()["id"] == token.context.patient
 
             rotated = await colour.call(client.refresh, Token.from_json(token.to_json()))
             assert rotated.refresh_token not in (None, token.refresh_token)
@@ -152,7 +89,7 @@ def test_workflow(oidc_provider: Peer, algorithm: str, colour: Colour) -> None:
             backend = await colour.call(client.backend_token, scope="system/Patient.rs")
             assert str(backend.scopes) == "system/Patient.rs"
             assert backend.refresh_token is None
-            assert read_patient(oidc_provider, backend, "pat-1")["id"] == "pat-1"
+            assert oidc_provider.read_patient(backend).json()["id"] == "pat-1"
 
     colour.run(workflow)
     requests = oidc_provider.seen()[before:]
