@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from smart_async.errors import ConfigurationError, StoreError
 from smart_async.interfaces import Lease, Stored
 from smart_async.limits import LEASE_SECONDS
+from smart_async.messages import clean_text
 from smart_async.stores import _lua
 from smart_async.stores._common import busy, check_data, digest_of, new_version, retry_until
 
@@ -154,7 +155,7 @@ def _connect(url: str) -> Any:
     from redis.retry import Retry
 
     try:
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
@@ -162,8 +163,12 @@ def _connect(url: str) -> Any:
             retry=Retry(NoBackoff(), 1),
             retry_on_error=[redis.ConnectionError, redis.TimeoutError],
         )
+        # Options from the URL are looked at by a connection only; this one is not opened.
+        client.connection_pool.connection_class(**client.get_connection_kwargs())
     except Exception as exc:  # ValueError and TypeError, whose text may hold the password
         problem = type(exc).__name__
+    else:
+        return client
     raise ConfigurationError(
         f"This Redis URL cannot be used ({problem}).",
         field="client_or_url",
@@ -212,18 +217,19 @@ def _store_errors(client: Any) -> Generator[None]:
 def _store_error(client: Any, exc: Exception) -> StoreError:
     redis = _redis()
     place = _place(client)
-    if isinstance(exc, redis.AuthenticationError | redis.AuthorizationError):
+    if isinstance(exc, redis.AuthenticationError):
         return StoreError(f"Redis at {place} refused user or password.", advice="Check the credentials.")
     if isinstance(exc, redis.TimeoutError | TimeoutError):
         return StoreError(f"Redis at {place} did not answer in time.", advice=_AWAY)
     if isinstance(exc, redis.ConnectionError | OSError):
-        return StoreError(f"Redis at {place} cannot be reached.", advice=_AWAY)
+        reason = clean_text(str(exc), length=120)
+        return StoreError(f"Redis at {place} cannot be reached ({reason}).", advice=_AWAY)
     # The first word of a refusal is its code; the rest may quote what was sent.
     code = _ERROR_CODE.match(str(exc))
     return StoreError(
         f"Redis at {place} refused ({code[1] if code else type(exc).__name__}).",
-        advice="OOM and READONLY are matters of the server's memory and role; NOPERM of the user's rights: "
-        "it needs EVALSHA, EVAL, SCRIPT LOAD, TIME and the commands on strings and hashes.",
+        advice="A replica, or a server without memory to spare, does not write; and the user needs the right "
+        "to run scripts (EVALSHA, SCRIPT LOAD) with TIME and with commands on strings and hashes.",
     )
 
 

@@ -1,0 +1,83 @@
+"""The form of a stored record: whatever stands in a file, only what was packed for the key comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smart_async.errors import StoreError
+from smart_async.stores._record import Damaged, Record, pack, unpack
+from smart_async.stores._sealing import Sealer
+
+PLAIN = Sealer(None)
+SEALED = Sealer(bytes(range(32)))
+
+
+def with_header(**members):
+    """Return a record whose checksum is right and whose header has these members changed."""
+    blob = pack(Record(data=b"x", version="v", fence=1), "key", PLAIN)
+    line, _, payload = blob.partition(b"\n")[2].partition(b"\n")
+    return framed(json.dumps(json.loads(line) | members).encode() + b"\n" + payload)
+
+
+def framed(rest):
+    """Return *rest* behind a first line with its checksum."""
+    return b"smart-async-store/1 %s\n" % hashlib.sha256(rest).hexdigest().encode() + rest
+
+
+@given(data=st.binary(), fence=st.integers(0, 2**53), sealer=st.sampled_from([PLAIN, SEALED]))
+def test_what_is_packed_is_unpacked(data, fence, sealer):
+    """A record comes back as it was."""
+    record = Record(data=data, version="v", fence=fence)
+    assert unpack(pack(record, "key", sealer), "key", sealer) == record
+
+
+@given(position=st.integers(0, 10_000), bit=st.integers(0, 7), sealer=st.sampled_from([PLAIN, SEALED]))
+def test_no_flipped_bit_goes_unnoticed(position, bit, sealer):
+    """Each bit of a record counts."""
+    blob = bytearray(pack(Record(data=b"token", version="v", fence=1), "key", sealer))
+    blob[position % len(blob)] ^= 1 << bit
+    with pytest.raises((Damaged, StoreError)):
+        unpack(bytes(blob), "key", sealer)
+
+
+@given(blob=st.binary() | st.binary().map(framed))
+def test_anything_else_is_damage(blob):
+    """Bytes that nobody packed are damage, and no other error."""
+    with pytest.raises(Damaged):
+        unpack(blob, "key", PLAIN)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"version": None}, {"version": 1}, {"version": ""}, {"version": "a b"}, {"version": "x" * 65},
+        {"fence": None}, {"fence": "1"}, {"fence": 1.0}, {"fence": True}, {"fence": -1},
+        {"key": None}, {"key": "key"}, {"seal": 1}, {"seal": {}}, {"seal": {"kid": 1, "nonce": 2}},
+        {"seal": {"kid": "0" * 16, "nonce": "0" * 23}}, {"seal": {"kid": "0" * 15, "nonce": "0" * 24}},
+        {"more": "x" * 2000},
+    ],
+)  # fmt: skip
+def test_a_header_that_is_none(members):
+    """Each member of the header has its form, though the checksum be right."""
+    assert unpack(with_header(), "key", PLAIN).data == b"x"
+    with pytest.raises(Damaged):
+        unpack(with_header(**members), "key", SEALED if members.get("seal") else PLAIN)
+
+
+@pytest.mark.parametrize("line", [b"", b"[]", b"{", b'{"a":1,"a":2}', b"\xff", b"[[[[]]]]"])
+def test_a_header_that_is_no_object(line):
+    """The header is one strict JSON object."""
+    with pytest.raises(Damaged, match="header"):
+        unpack(framed(line + b"\nx"), "key", PLAIN)
+
+
+def test_a_repr_shows_nothing():
+    """Neither a record nor a sealer shows token or key."""
+    assert "canary" not in repr(Record(data=b"canary", version="v", fence=0))
+    assert repr(PLAIN) == "<Sealer: plain>"
+    assert repr(SEALED) == "<Sealer: AES-256-GCM>"
