@@ -114,5 +114,13 @@ clean: ## remove everything that the targets made
 	@$*/bin/python $(PIP) --editable . --group test-core
 	@touch $@
 
+# SoftHSM2 is a library and no wheel: installed where that is allowed, else its tests say what to run.
+.PHONY: softhsm
+test-peers: softhsm
+softhsm:
+	@command -v softhsm2-util >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends softhsm2 \
+	  >/dev/null 2>&1; } || true
+
 # Kept although they are steps on the way to another.
 .PRECIOUS: %/.pip %/.app %/.test
