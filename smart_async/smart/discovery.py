@@ -148,7 +148,7 @@ def _metadata(found: _Found, config: SmartConfig) -> SmartMetadata:
         findings=(*found.findings, *metadata.findings),
         sources={**found.sources, **dict.fromkeys(overrides, "configuration")},
     )
-    if config.strict and config.discovery != "off":
+    if config.strict:
         _refuse_findings(metadata, found.url)
     return metadata
 
