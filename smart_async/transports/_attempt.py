@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from smart_async.errors import ConfigurationError, TransportError
 from smart_async.limits import ERROR_BODY_BYTES, Timeouts
-from smart_async.messages import Headers, Request, Response, clean_text, parse_url
+from smart_async.messages import Headers, Request, Response, clean_text, is_loopback, parse_url
 from smart_async.transports._body import Body
 
 __all__ = ("Attempt",)
@@ -187,9 +187,10 @@ class Attempt:
             problem = f"The name of the host {self._netloc} cannot be resolved."
         else:
             problem = f"No connection to {self._netloc} could be opened."
-        return self.failure(
-            problem, "Nothing was sent. Check the host name, the network, and whether a proxy is needed."
-        )
+        advice = "Nothing was sent. Check the host name, the network, and whether a proxy is needed."
+        if is_loopback(self.host):
+            advice = f"Nothing was sent. Is the server running, and {self.port} the right port?"
+        return self.failure(problem, advice)
 
     def _fields(self, user_agent: str) -> Iterator[tuple[bytes, bytes]]:
         given = self._request.headers

@@ -467,7 +467,7 @@ class TestNoConnection:
         error = failure(caller, post(server, fresh=True))
         assert (error.sent, error.status) == (False, None)
         assert error.message == f"No connection to 127.0.0.1:{server.port} could be opened."
-        assert "proxy" in error.advice
+        assert f"Is the server running, and {server.port} the right port?" in error.advice
 
     def test_no_such_host(self, caller):
         """A name that cannot be resolved is named as the problem."""
@@ -475,6 +475,7 @@ class TestNoConnection:
         error = failure(caller, Request(method="GET", url=url, purpose="discovery"), Timeouts())
         assert error.sent is False
         assert error.message == "The name of the host nothing.invalid cannot be resolved."
+        assert "proxy" in error.advice
 
     def test_connecting_takes_too_long(self, caller):
         """A connection that is not opened in time was not sent anything."""
