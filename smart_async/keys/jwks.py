@@ -148,11 +148,20 @@ def public_jwks(keys: Iterable[Publishable]) -> dict[str, list[dict[str, str]]]:
         keys: Signing keys; list the present and the coming one while you change over.
 
     Raises:
-        ConfigurationError: If two keys have the same `kid`, since servers could then not tell them apart.
+        ConfigurationError: If two keys have the same `kid`, since servers could then not tell them apart; or
+            if *keys* is no list of keys.
 
     Spec: SMART App Launch 2.2, client-confidential-asymmetric; RFC 7517, section 5.
     """
-    jwks = [key.public_jwk() for key in keys]
+    given: object = keys
+    listed = [*keys] if isinstance(given, Iterable) else None
+    if listed is None or not all(hasattr(key, "public_jwk") for key in listed):
+        raise ConfigurationError(
+            "The public halves are those of a list of signing keys, and this is none.",
+            field="keys",
+            advice="Give keys such as SigningKey: public_jwks([key]), or for_backend(key).",
+        )
+    jwks = [key.public_jwk() for key in listed]
     kids = [jwk["kid"] for jwk in jwks]
     for kid in kids:
         if kids.count(kid) > 1:

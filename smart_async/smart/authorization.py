@@ -13,6 +13,7 @@ from smart_async.errors import ConfigurationError, DiscoveryError, LaunchRejecte
 from smart_async.flow import Flow, now
 from smart_async.limits import PENDING_TTL
 from smart_async.messages import Finding, Secret, same_base
+from smart_async.smart.arguments import check_argument
 from smart_async.smart.binding import Binding
 from smart_async.smart.capabilities import Capability
 from smart_async.smart.config import SmartConfig
@@ -22,7 +23,7 @@ from smart_async.smart.launch import EHRLaunch
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.pending import PendingAuthorization, query_names
 from smart_async.smart.pkce import new_verifier
-from smart_async.smart.scopes import Scopes
+from smart_async.smart.scopes import Scopes, asked_scopes
 from smart_async.smart.state import ClientState
 
 __all__ = ("authorize", "scope_findings")
@@ -54,6 +55,7 @@ def authorize(
     """
     config = state.config
     if launch is not None:
+        check_argument(launch, EHRLaunch, "launch", "Read the launch URL with EHRLaunch.from_url first.")
         _check_launch(launch, config)
     redirect_uri = _redirect_uri(config)
     scopes = _scopes(config, launch, scope)
@@ -149,7 +151,7 @@ def _redirect_uri(config: SmartConfig) -> str:
 
 
 def _scopes(config: SmartConfig, launch: EHRLaunch | None, scope: str | Scopes | None) -> str:
-    scopes = Scopes(config.scope if scope is None else scope)
+    scopes = asked_scopes(config.scope if scope is None else scope)
     if not scopes:
         raise ConfigurationError(
             "There is no scope to ask for.",

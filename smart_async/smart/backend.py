@@ -17,7 +17,7 @@ from smart_async.smart.client_secret import PublicClient
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
 from smart_async.smart.oauth_errors import parse_oauth_error
-from smart_async.smart.scopes import Scopes
+from smart_async.smart.scopes import Scopes, asked_scopes
 from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response
 from smart_async.smart.tokens import Token
@@ -47,7 +47,7 @@ def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) ->
         OAuthError: If the server refused.
         TokenResponseError: If the answer cannot be used.
     """
-    wanted = Scopes(scope)
+    wanted = asked_scopes(scope)
     if not wanted:
         raise ConfigurationError(
             "A backend token needs a scope.", field="scope", advice='Ask for example for "system/Patient.rs".'

@@ -19,6 +19,7 @@ from smart_async.errors import CallbackError, ConfigurationError, OAuthError
 from smart_async.flow import Flow, now
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
 from smart_async.messages import Secret, clean_text
+from smart_async.smart.arguments import check_argument
 from smart_async.smart.binding import Binding, check_binding, check_registration, recorded_endpoint
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
@@ -208,6 +209,12 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
         IdTokenError: If the ID token cannot be trusted.
     """
     config = state.config
+    check_argument(
+        pending,
+        PendingAuthorization,
+        "pending",
+        "Read stored JSON with PendingAuthorization.from_json first; the callback comes second.",
+    )
     check_registration(pending.binding, config, what="pending login")
     instant = yield from now()
     code = Secret(parse_callback(pending, callback, now=instant.wall))

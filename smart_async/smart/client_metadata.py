@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 from smart_async.errors import ConfigurationError
 from smart_async.keys import Publishable, public_jwks
 from smart_async.smart.metadata_checks import checked, endpoints_of
-from smart_async.smart.scopes import Scopes
+from smart_async.smart.scopes import Scopes, asked_scopes
 
 __all__ = ("RESERVED_MEMBERS", "ClientMetadata", "field_names")
 
@@ -144,7 +144,7 @@ class ClientMetadata:
             grant_types=("client_credentials",),
             response_types=(),
             client_name=client_name,
-            scope=str(scope),
+            scope=str(asked_scopes(scope)),
             jwks_uri=jwks_uri,
             jwks=public_jwks(keys) if keys else None,
             extra=extra or {},
@@ -190,7 +190,7 @@ class ClientMetadata:
             grant_types=("authorization_code", "refresh_token"),
             response_types=("code",),
             client_name=client_name,
-            scope=str(scope),
+            scope=str(asked_scopes(scope)),
             jwks_uri=jwks_uri,
             jwks=public_jwks(keys) if keys else None,
             extra=extra or {},

@@ -17,6 +17,7 @@ from smart_async.limits import ASSERTION_LIFETIME
 from smart_async.messages import is_loopback, parse_url
 from smart_async.smart.client_auth import PrivateKeyJWT
 from smart_async.smart.client_secret import ClientSecret, PublicClient
+from smart_async.smart.scopes import refuse_commas
 
 if TYPE_CHECKING:
     from smart_async.smart.config import SmartConfig
@@ -170,6 +171,7 @@ def _check_scope(scope: str) -> None:
             field="scope",
             advice="Percent-encode such characters inside the value of a granular scope.",
         )
+    refuse_commas(scope)
 
 
 def _check_choices(config: SmartConfig) -> None:

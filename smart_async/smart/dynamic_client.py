@@ -13,10 +13,11 @@ from collections.abc import Iterable
 
 from smart_async.flow import Flow
 from smart_async.keys import Publishable, public_jwks
-from smart_async.smart.binding import check_binding, check_registration
+from smart_async.smart.binding import check_binding
 from smart_async.smart.client_metadata import ClientMetadata
 from smart_async.smart.client_registration import ClientRegistration
 from smart_async.smart.discovery import discover
+from smart_async.smart.endpoint_auth import check_token
 from smart_async.smart.registration import register
 from smart_async.smart.registration_answer import check_allowed
 from smart_async.smart.state import ClientState
@@ -51,7 +52,7 @@ def register_dynamic_client(
         RegistrationChangedError: If the server registered other keys.
         ProtocolError: If its answer cannot be used.
     """
-    check_registration(token.binding, state.config, what="token")
+    check_token(token, state.config)
     metadata = yield from discover(state)
     check_binding(token.binding, metadata, state.config, what="token")
     return (

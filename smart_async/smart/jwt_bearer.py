@@ -19,7 +19,7 @@ from smart_async.smart.client_auth import check_algorithm
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
 from smart_async.smart.metadata import SmartMetadata
-from smart_async.smart.scopes import Scopes
+from smart_async.smart.scopes import Scopes, asked_scopes
 from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response
 from smart_async.smart.tokens import Token, is_token
@@ -62,7 +62,13 @@ def jwt_bearer_token(
     del assertion  # error reporters show the variables of every frame
     if (key is None) == (ready is None):
         raise ConfigurationError("Give either a key or an assertion, and not both.", field="key")
-    wanted = None if scope is None else str(Scopes(scope))
+    if key is not None and not isinstance(key, Signer | AsyncSigner):
+        raise ConfigurationError(
+            f"key must be a SigningKey or another signer, not {type(key).__name__}.",
+            field="key",
+            advice="Load it first: SigningKey.from_pem(data), or load_signing_key(path).",
+        )
+    wanted = None if scope is None else str(asked_scopes(scope))
     metadata = yield from discover(state)
     if key is not None:
         check_algorithm(key.algorithm, metadata)

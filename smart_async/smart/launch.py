@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from smart_async.errors import ConfigurationError, LaunchRejectedError
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
 from smart_async.messages import JSON, Finding, JSONObject, as_list, as_object, clean_text, parse_url
+from smart_async.smart.arguments import check_argument
 
 __all__ = ("EHRLaunch", "FhirContextItem", "LaunchContext", "is_fhir_id", "parse_launch_context")
 
@@ -72,6 +73,7 @@ class EHRLaunch:
         >>> EHRLaunch.from_url("https://app.example.com/launch?iss=https%3A%2F%2Fehr.example.com%2Fr4&launch=x1").iss
         'https://ehr.example.com/r4'
         """
+        check_argument(url, str, "url", "Give the full URL that the EHR opened, as text.")
         if len(url) > CALLBACK_BYTES:
             raise _rejected(f"The launch URL has {len(url)} characters; at most {CALLBACK_BYTES} are read.")
         try:

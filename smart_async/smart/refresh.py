@@ -12,7 +12,7 @@ from smart_async.smart.binding import Binding, check_binding, check_registration
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
-from smart_async.smart.scopes import Scopes
+from smart_async.smart.scopes import Scopes, asked_scopes
 from smart_async.smart.sign_in import with_identity
 from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response
@@ -39,7 +39,7 @@ def narrowed_scope(token: Token, scope: str | Scopes | None) -> str | None:
     """
     if scope is None:
         return None
-    wanted = Scopes(scope)
+    wanted = asked_scopes(scope)
     if not wanted:
         raise ConfigurationError("A refresh cannot ask for no scope at all.", field="scope")
     if not token.launch_scopes.covers(wanted):
@@ -84,8 +84,7 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
     check_registration(token.binding, config, what="token")
     if token.refresh_token is None:
         raise ConfigurationError(
-            "This token has no refresh token.",
-            advice="Ask for the scope offline_access (or online_access in an EHR launch) when signing in.",
+            "This token has no refresh token.", field="token", advice=_how_to_go_on(token, config)
         )
     narrowed = narrowed_scope(token, scope)
     metadata = yield from discover(state)
@@ -110,6 +109,14 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
     )
     openid = token.identity is not None or "openid" in token.launch_scopes
     return (yield from with_identity(state, metadata, renewed, nonce=None, openid=openid, previous=token))
+
+
+def _how_to_go_on(token: Token, config: SmartConfig) -> str:
+    if any(scope.level == "system" for scope in token.launch_scopes):
+        return "A backend token never has one: call backend_token() again."
+    if config.redirect_uri is None:  # then nobody signed in
+        return "Get the next token as this one was got: call backend_token(), or jwt_bearer_token(), again."
+    return "Ask for the scope offline_access (or online_access in an EHR launch) when signing in."
 
 
 def _extra_fields(config: SmartConfig, token: Token, narrowed: str | None) -> list[tuple[str, str]]:

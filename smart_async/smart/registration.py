@@ -16,6 +16,7 @@ from smart_async.errors import ConfigurationError, OutcomeUnknownError, Transpor
 from smart_async.flow import Flow, send
 from smart_async.limits import Limits
 from smart_async.messages import Headers, JSONObject, Request, Response, Secret
+from smart_async.smart.arguments import check_argument
 from smart_async.smart.binding import Binding
 from smart_async.smart.client_metadata import ClientMetadata
 from smart_async.smart.client_registration import ClientRegistration
@@ -29,7 +30,7 @@ from smart_async.smart.registration_answer import (
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import is_token
 
-__all__ = ("json_request", "register", "registration_request", "send_once")
+__all__ = ("check_metadata", "json_request", "register", "registration_request", "send_once")
 
 _JSON = "application/json"
 _LOST = {
@@ -97,6 +98,7 @@ def register(
     allowed = check_allowed(allow_changes)
     token = _secret(initial_access_token)
     del initial_access_token  # error reporters show the variables of every frame
+    check_metadata(client_metadata)
     client_metadata.check_urls(allow_insecure_loopback=state.config.allow_insecure_loopback)
     metadata = yield from discover(state)
     endpoint = _endpoint(state, metadata)
@@ -165,6 +167,24 @@ def send_once(request: Request) -> Flow[Response]:
             status=exc.status,
             advice=f"It was not repeated. {_LOST[request.method]}",
         ) from exc
+
+
+def check_metadata(client_metadata: ClientMetadata) -> None:
+    """
+    Refuse what is no client metadata, such as a dict of its members.
+
+    Args:
+        client_metadata: What the caller gave.
+
+    Raises:
+        ConfigurationError: If it is something else.
+    """
+    check_argument(
+        client_metadata,
+        ClientMetadata,
+        "client_metadata",
+        "Make it with ClientMetadata.for_app, ClientMetadata.for_backend or ClientMetadata(...).",
+    )
 
 
 def _secret(token: Secret | str | None) -> Secret | None:

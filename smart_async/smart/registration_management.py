@@ -15,12 +15,13 @@ from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow, send
 from smart_async.limits import Limits
 from smart_async.messages import Request, Response, Secret, same_base
+from smart_async.smart.arguments import check_argument
 from smart_async.smart.binding import check_binding
 from smart_async.smart.client_metadata import ClientMetadata
 from smart_async.smart.client_registration import ClientRegistration
 from smart_async.smart.discovery import discover
 from smart_async.smart.endpoint_auth import check_origin
-from smart_async.smart.registration import json_request, send_once
+from smart_async.smart.registration import check_metadata, json_request, send_once
 from smart_async.smart.registration_answer import check_allowed, parse_registration_answer, refuse_status
 from smart_async.smart.state import ClientState
 
@@ -54,6 +55,12 @@ def management_request(
 
     Spec: RFC 7592, section 2.
     """
+    check_argument(
+        registration,
+        ClientRegistration,
+        "registration",
+        "Read stored JSON with ClientRegistration.from_json first.",
+    )
     if registration.registration_client_uri is None or registration.registration_access_token is None:
         raise ConfigurationError(
             "The server gave no registration_client_uri, or no access token for it, with this registration.",
@@ -148,6 +155,7 @@ def update_registration(
     Spec: RFC 7592, section 2.2.
     """
     allowed = check_allowed(allow_changes)
+    check_metadata(client_metadata)
     client_metadata.check_urls(allow_insecure_loopback=state.config.allow_insecure_loopback)
     request = management_request("PUT", registration, client_metadata, limits=state.limits)
     yield from _check_place(state, registration)

@@ -193,3 +193,13 @@ def test_a_key_with_alg_fits_only_that(ec_signer, rsa_signer):
     keys = parse_jwks(public_jwks([rsa_signer, ec_signer]))
     fitting = [[name for name, each in ALGORITHMS.items() if key.fits(each)] for key in keys]
     assert fitting == [["RS384"], ["ES384"]]
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda key: key, lambda key: [[key]], lambda key: ["key.pem"], lambda key: None]
+)
+def test_what_is_no_list_of_keys_has_no_public_half(ec_signer, wrap):
+    """One key alone, a list too many or a path: a configuration error that shows the right form."""
+    with pytest.raises(ConfigurationError, match="a list of signing keys") as caught:
+        public_jwks(wrap(ec_signer))
+    assert "public_jwks([key])" in caught.value.advice

@@ -13,10 +13,20 @@ Left out: FHIR search semantics. A constraint is compared as a name and a value,
 Spec: SMART App Launch 2.2, scopes and launch context.
 """
 
+from smart_async.smart.scopes.asked import asked_scopes, refuse_commas
 from smart_async.smart.scopes.collection import Scopes
 from smart_async.smart.scopes.grammar import Kind, Level
 from smart_async.smart.scopes.report import ScopeReport
 from smart_async.smart.scopes.scope import Scope
 from smart_async.smart.scopes.syntax import syntax_version
 
-__all__ = ("Kind", "Level", "Scope", "ScopeReport", "Scopes", "syntax_version")
+__all__ = (
+    "Kind",
+    "Level",
+    "Scope",
+    "ScopeReport",
+    "Scopes",
+    "asked_scopes",
+    "refuse_commas",
+    "syntax_version",
+)
