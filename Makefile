@@ -38,7 +38,7 @@ test-core: $(CORE_VENV)/.core ## run the core's tests with the four runtime pack
 	@$(CORE_VENV)/bin/python tests/core_alone.py $(ARGS)
 
 test-peers: $(VENV)/.peers ## run the tests against servers that others wrote
-	@$(BIN)/python -m pytest -q -m peers $(or $(ARGS),tests/peers)
+	@$(BIN)/python -m pytest -q -m peers $(or $(ARGS),tests/peers tests/stores)
 
 test-versions: ## run the tests on each of Python 3.11, 3.12 and 3.13 that is installed
 	@for version in $(VERSIONS); do \
@@ -56,7 +56,7 @@ check: $(VENV)/.check ## lint, format, types (mypy and pyright, strict) and laye
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/pyright --pythonpath $(BIN)/python --project tests/architecture/pyrightconfig.json
-	@$(BIN)/lint-imports --no-logo 2>&1 || exit 1
+	@$(BIN)/lint-imports --no-logo --no-cache 2>&1 || exit 1
 
 format: $(VENV)/.check ## put the code into its one format
 	@$(BIN)/ruff check --quiet --fix
@@ -104,6 +104,10 @@ clean: ## remove everything that the targets made
 
 %/.peers: %/.test pyproject.toml
 	@$*/bin/python $(PIP) --group peers
+	@# Debian's Redis where this may install it, without starting it; else the tests take the wheel's Valkey.
+	@command -v redis-server >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq --no-install-recommends redis-server >/dev/null 2>&1; } || true
 	@touch $@
 
 %/.check: %/.app pyproject.toml

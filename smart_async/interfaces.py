@@ -146,7 +146,12 @@ class Lease(Protocol):
         ...
 
     def release(self) -> None:
-        """Give the lease back. Doing so twice, or when it has run out, is no error."""
+        """
+        Give the lease back, and save under it no more.
+
+        This never raises: twice, or after the lease has run out, it does nothing, and where the store
+        cannot be reached the lease ends by itself.
+        """
         ...
 
 
@@ -171,7 +176,8 @@ class TokenStore(Protocol):
             key: The key.
             data: The bytes.
             expected: The version that *data* was made from; None if nothing was stored.
-            lease: The lease that is held, if any; a stale one saves nothing.
+            lease: The lease of *key* that this store gave, if one is held; a stale or released one saves
+                nothing. Without one the version alone decides, and the holder of a lease is not waited for.
 
         Returns:
             The new version, or None if the version was another or the lease is stale, and then nothing

@@ -19,12 +19,12 @@ import pytest
 PURE = ("errors", "limits", "messages", "interfaces", "flow", "keys", "smart")
 """Rooms whose tests must pass without any extra."""
 
-ROOMS = (*PURE, "transports", "signers", "files", "clients")
+ROOMS = (*PURE, "transports", "signers", "stores", "files", "clients")
 """Rooms whose tests run; those that need an extra are skipped."""
 
 EXTRAS = {
     "boto3": "aws-kms", "botocore": "aws-kms", "httpx2": "httpx2", "pkcs11": "pkcs11", "rich": "cli",
-    "starlette": "sandbox", "typer": "cli", "uvicorn": "sandbox",
+    "redis": "redis", "starlette": "sandbox", "typer": "cli", "uvicorn": "sandbox",
 }  # fmt: skip
 """Import names of what the extras bring, and the extra that brings it."""
 

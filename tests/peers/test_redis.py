@@ -7,6 +7,7 @@ import importlib.util
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import trustme
 
 from smart_async.errors import StoreError
 from smart_async.interfaces import Stored
@@ -190,10 +192,15 @@ class TestLostAnswers:
 
 
 class Cutting:
-    """A relay to the server that, when told so, hands on the next request and drops its answer."""
+    """
+    A relay to the server that, when told so, hands on the next request and drops its answer.
 
-    def __init__(self, target):
+    With a TLS context it speaks TLS on its near side.
+    """
+
+    def __init__(self, target, context=None):
         self._target = target
+        self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.cut_next = threading.Event()
@@ -215,6 +222,12 @@ class Cutting:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                if self._context is not None:
+                    try:
+                        near = self._context.wrap_socket(near, server_side=True)
+                    except OSError:
+                        near.close()
+                        continue
                 thread = threading.Thread(target=self._relay, args=[near], daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -299,6 +312,23 @@ class TestServer:
                 store.load(KEY)
             assert wrong not in str(caught.value) + repr(store)
             store.close()
+
+    def test_tls(self, server, prefix, tmp_path):
+        """Options of TLS in the URL reach redis-py: the named CA is trusted, and nobody else."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority = trustme.CA()
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        with Cutting(server.port, context) as relay:
+            url = server.url().replace("redis:", "rediss:").replace(str(server.port), str(relay.port))
+            store = RedisStore(f"{url}?ssl_ca_certs={tmp_path / 'ca.pem'}", prefix=prefix)
+            version = store.save(KEY, b"1", expected=None)
+            assert store.load(KEY) == Stored(b"1", version)
+            store.close()
+            wary = RedisStore(url, prefix=prefix)
+            with pytest.raises(StoreError, match="certificate verify failed"):
+                wary.load(KEY)
+            wary.close()
 
     def test_a_refusal_quotes_nothing(self, server, prefix, behind):
         """A server that refuses a command is named with its code; the error quotes nothing."""
