@@ -192,13 +192,32 @@ async def _sign(signer: Signer | AsyncSigner, signing_input: bytes) -> bytes:
     if isinstance(signer, AsyncSigner):
         return await signer.async_sign(signing_input)
     if not signer.blocking:
-        return signer.sign(signing_input)
+        async with _turn():
+            return signer.sign(signing_input)
     import anyio.to_thread
 
     return await anyio.to_thread.run_sync(signer.sign, signing_input, limiter=_limiter())
 
 
 _signing_limiter: RunVar[anyio.CapacityLimiter] | None = None
+_signing_turn: RunVar[anyio.Lock] | None = None
+
+
+def _turn() -> anyio.Lock:
+    # One quick signature to a turn of the loop: 200 tasks that wake up together would add theirs to a stall
+    # of 200 times that. Waiting for the lock gives the loop its turn, so it must not be a fast one.
+    from anyio import Lock
+    from anyio.lowlevel import RunVar
+
+    global _signing_turn
+    if _signing_turn is None:
+        _signing_turn = RunVar("smart_async_signing_turn")
+    try:
+        return _signing_turn.get()
+    except LookupError:
+        lock = Lock()
+        _signing_turn.set(lock)
+        return lock
 
 
 def _limiter() -> anyio.CapacityLimiter:

@@ -286,6 +286,29 @@ async def test_a_quick_signer_stays_on_the_loop():
 
 
 @pytest.mark.anyio
+async def test_quick_signatures_take_turns():
+    """Between two signatures the loop serves others, however many tasks wake up to sign at once."""
+    order = []
+
+    class Noted(LocalSigner):
+        def sign(self, signing_input: bytes) -> bytes:
+            order.append("signature")
+            return b""
+
+    async def other() -> None:
+        while order.count("signature") < 20:
+            order.append("other")
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(drive_async, sign(Noted(), b""), async_performer())
+        group.start_soon(other)
+    alone = " ".join(order).split("other")
+    assert max(each.count("signature") for each in alone) <= 2
+
+
+@pytest.mark.anyio
 async def test_a_slow_signer_leaves_the_loop():
     """A blocking signer runs on another thread, so the loop goes on."""
     signer = SmartCard()

@@ -202,6 +202,13 @@ def test_a_signing_key_is_a_signer(ec_signer):
     assert ec_signer.blocking is False
 
 
+@pytest.mark.parametrize(("bits", "blocking"), [(2048, False), (2056, True), (3072, True)])
+def test_long_rsa_keys_block(bits, blocking):
+    """A signature of more than a millisecond would stall an event loop: one by RSA above 2048 bits."""
+    key = SigningKey.generate("RS384", key_size=bits)
+    assert (key.blocking, SigningKey.from_key(key._key, algorithm="PS384").blocking) == (blocking, blocking)
+
+
 def test_the_key_is_parsed_once(monkeypatch, p384_key):
     """After loading, signing reads no PEM and looks up no curve: it goes on without the parser."""
     key = SigningKey.from_pem(pem_of(p384_key))
