@@ -32,5 +32,5 @@ def _refuse(message: str) -> NoReturn:
     sys.exit(2)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - runs in a process of its own, where a test sees it work
     main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from smart_async.__main__ import main
 
 BLOCK = """
 import sys
@@ -110,3 +113,48 @@ def test_a_closed_pipe_is_no_traceback(script: Run) -> None:
     shell = f"{sys.executable} -m smart_async demo | head -n 1"
     done = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_the_script_hands_over_to_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Started in this process, too, `main` runs the command that was typed."""
+    monkeypatch.setattr(sys, "argv", ["smart-async", "--version"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code in (0, None)
+    assert "smart-async" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("blocked", ["typer.core", "rich"])
+@pytest.mark.parametrize("json_asked", [True, False])
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], blocked: str, json_asked: bool
+) -> None:
+    """Whichever module of the extra is missing, the text names it and the pip line."""
+    monkeypatch.setattr(sys, "argv", ["smart-async", "demo", *(["--json"] if json_asked else [])])
+    refuse_import(monkeypatch, blocked)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, bool(out)) == (2, json_asked)
+    assert f"needs {blocked.partition('.')[0]}, which is not installed" in err
+
+
+def test_a_missing_module_of_another_kind_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Typer and Rich are explained; anything else that is missing is a defect to be seen."""
+    refuse_import(monkeypatch, "elsewhere")
+    with pytest.raises(ModuleNotFoundError):
+        main()
+
+
+def refuse_import(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Make the import of the command line fail for want of *name*."""
+    found = builtins.__import__
+
+    def refuse(module: str, *rest: Any) -> Any:
+        if module == "smart_async.cli.app":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return found(module, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
