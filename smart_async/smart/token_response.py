@@ -16,6 +16,7 @@ from smart_async.messages import (
     JSONObject,
     Response,
     Secret,
+    Severity,
     as_list,
     as_object,
     member_names,
@@ -126,10 +127,13 @@ class _Reader:
                 "Look for the patient in fhirUser, or ask for the scope launch/patient.",
             )
         _, noted = parse_authorization_details(self.document, scopes=scopes, context=context)
+        expires_at, refresh_token = self.expires_at(), self.refresh_token()
+        met = {"offline_access", "online_access"} if refresh_token else set[str]()
+        self.compare(scopes, requested_scope, met=met | ({"launch/patient"} if context.patient else set()))
         return Token(
             access_token=access_token,
-            expires_at=self.expires_at(),
-            refresh_token=self.refresh_token(),
+            expires_at=expires_at,
+            refresh_token=refresh_token,
             scopes=scopes,
             launch_scopes=self.previous.launch_scopes if self.previous else scopes,
             context=context,
@@ -139,8 +143,23 @@ class _Reader:
             issued_at=self.response.received_at,
         )
 
-    def note(self, rule: str, message: str, advice: str = "") -> None:
-        self.findings.append(Finding(rule=rule, severity="warning", message=message, advice=advice))
+    def note(self, rule: str, message: str, advice: str = "", severity: Severity = "warning") -> None:
+        self.findings.append(Finding(rule=rule, severity=severity, message=message, advice=advice))
+
+    def compare(self, granted: Scopes, requested_scope: str, *, met: set[str]) -> None:
+        # Servers leave out the names of what they did grant, such as offline_access beside a refresh token.
+        if str(granted) == requested_scope:
+            return
+        requested = Scopes(requested_scope)
+        report = granted.report(_opening(requested) if self.previous else requested)
+        less = " ".join(scope.text for scope in report.missing | report.narrowed if scope.name not in met)
+        if less:
+            self.note(
+                "TK-16",
+                f"Less was granted than asked for: {less}.",
+                "Ask token.scopes.covers() before you use what may not have been granted.",
+                severity="info",
+            )
 
     def refuse(self, message: str, advice: str) -> TokenResponseError:
         return TokenResponseError(
