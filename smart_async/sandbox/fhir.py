@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from smart_async.messages import Response
+from smart_async.messages import Response, Secret
 from smart_async.sandbox.data import RESOURCE_TYPES, Resource, compartment
 from smart_async.sandbox.forms import strict_fields
 from smart_async.sandbox.grants import AccessToken, GrantStore
@@ -90,6 +90,8 @@ class FhirEndpoint:
         token = self.grants.access(text.strip()) if known else None
         if token is None:
             rule, message = ("TK-25", "expired or was revoked") if known else ("TK-21", "is unknown here")
+            if text.strip() == str(Secret("")):
+                message = "is the mask of a Secret, not its text: the client has to send token.reveal()"
             raise _refuse(
                 rule, f"the access token {message}", status=401, challenge=_challenge("invalid_token")
             )

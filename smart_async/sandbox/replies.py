@@ -63,9 +63,13 @@ def redirect(target: str, parameters: Mapping[str, str], *, status: int) -> Resp
     return Response(status=status, headers=headers)
 
 
-def page(title: str, paragraphs: Iterable[str], *, status: int = 200) -> Response:
-    """Return a page of plain text; whatever the texts hold, nothing in it runs."""
+def page(
+    title: str, paragraphs: Iterable[str], *, status: int = 200, links: Iterable[tuple[str, str]] = ()
+) -> Response:
+    """Return a page of plain text and links (name and URL); whatever the texts hold, nothing in it runs."""
     body = "".join(f"<p>{html.escape(text)}</p>\n" for text in paragraphs)
+    for name, url in links:
+        body += f'<p>{html.escape(name)}: <a href="{html.escape(url)}">{html.escape(url)}</a></p>\n'
     escaped = html.escape(title)
     text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

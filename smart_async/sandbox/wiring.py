@@ -123,7 +123,11 @@ def _index(place: Place, resources: dict[str, dict[str, Resource]]) -> Response:
     lines = [
         NOTICE,
         f"FHIR base: {place.fhir_base}",
-        f"Discovery: {place.fhir_base}/.well-known/smart-configuration",
-        f"Patients: {', '.join(resources['Patient'])}",
+        "The patients' records need an access token; without one the answer is 401.",
     ]
-    return page("SMART sandbox EHR", lines)
+    links = [
+        ("Discovery", f"{place.fhir_base}/.well-known/smart-configuration"),
+        ("CapabilityStatement", f"{place.fhir_base}/metadata"),
+        *((f"Patient {patient}", f"{place.fhir_base}/Patient/{patient}") for patient in resources["Patient"]),
+    ]
+    return page("SMART sandbox EHR", lines, links=links)

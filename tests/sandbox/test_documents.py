@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -61,6 +62,15 @@ def test_index(hand):
     """The front page says what this is, and what it is not."""
     response = get(hand, "/")
     assert (response.status, b"not for production" in response.body) == (200, True)
+
+
+def test_index_links(hand):
+    """From the front page a click leads to the documents, and to each patient."""
+    base = hand.sandbox.fhir_base
+    links = re.findall(r'<a href="([^"]*)">', get(hand, "/").body.decode())
+    patients = [f"{base}/Patient/{patient}" for patient in hand.sandbox.patients]
+    assert links == [f"{base}/.well-known/smart-configuration", f"{base}/metadata", *patients]
+    assert [get(hand, link.partition(hand.sandbox.base_url)[2]).status for link in links[:2]] == [200, 200]
 
 
 @pytest.mark.parametrize("path", ["/fhir/.well-known/smart-configuration", "/fhir/metadata", "/oauth2/keys"])

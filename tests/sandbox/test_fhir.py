@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from smart_async.messages import Secret
+
 VITALS = "http://terminology.hl7.org/CodeSystem/observation-category|vital-signs"
 
 
@@ -30,6 +32,15 @@ def test_read(hand):
     assert (response.status, json.loads(response.body)["id"]) == (200, "patient-amber")
     assert response.headers["content-type"] == "application/fhir+json"
     assert (hand.verdict.endpoint, hand.verdict.client_id) == ("fhir", "asymmetric")
+
+
+@pytest.mark.rule("TK-21")
+def test_the_mask_of_a_secret(hand):
+    """Who sends str(token) is told what that is, and what to send."""
+    response = hand.read("Patient/patient-amber", str(Secret("x")))
+    assert refused(hand, response) == (401, "TK-21")
+    assert "reveal()" in json.loads(response.body)["issue"][0]["diagnostics"]
+    assert "reveal()" not in hand.read("Patient/patient-amber", "unknown").body.decode()
 
 
 @pytest.mark.rule("TK-21")

@@ -12,6 +12,14 @@ def test_page_escapes():
     assert "<img" not in body
 
 
+def test_links_escape():
+    """Neither name nor URL of a link can end it."""
+    body = page("x", [], links=[("<b>", 'https://a.example/"><img src=x>')]).body.decode()
+    assert "<b>" not in body
+    assert "<img" not in body
+    assert '<a href="https://a.example/&quot;&gt;' in body
+
+
 def test_redirect_encodes():
     """Parameters are encoded, and the target's own query is kept."""
     response = redirect("com.example.app:/cb?a=b", {"state": "x y&z=ü"}, status=302)
