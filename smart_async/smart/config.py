@@ -48,7 +48,7 @@ class SmartConfig:
     """
     Say which FHIR server an app talks to, as which client, and how it proves that it is that client.
 
-    The first six fields are all that a server following the specification needs. Each further one is for
+    The first five fields are all that a server following the specification needs. Each further one is for
     servers that do something otherwise, named in its line; `vendor` sets those that are documented.
 
     Args:
