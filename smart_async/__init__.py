@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TransportError,
     )
     from smart_async.files.env import config_from_env
+    from smart_async.files.keyfiles import load_signing_key
     from smart_async.keys.jwks import public_jwks
     from smart_async.keys.ring import KeyRing
     from smart_async.keys.signing_key import SigningKey
@@ -99,6 +100,7 @@ _HOMES = {
     "TokenStatus": "smart.introspection",
     "TransportError": "errors",
     "config_from_env": "files.env",
+    "load_signing_key": "files.keyfiles",
     "public_jwks": "keys.jwks",
 }
 
@@ -148,6 +150,7 @@ __all__ = (
     "TokenStatus",
     "TransportError",
     "config_from_env",
+    "load_signing_key",
     "public_jwks",
 )
 

@@ -93,7 +93,8 @@ def _prepare() -> None:
 
 
 def _usage(error: Any, *, as_json: bool) -> int:
-    message = " ".join(str(error.format_message()).split())
+    # Some versions of Typer pass on in whose words a value was refused.
+    message = " ".join(str(error.format_message()).split()).replace("Value error, ", "")
     where = error.ctx.command_path if getattr(error, "ctx", None) else "smart-async"
     advice = f"See: {where} --help"
     members = {"class": "UsageError", "message": message, "endpoint": None, "advice": advice}

@@ -52,7 +52,11 @@ def keygen(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make a private key in F, and print its public JWK Set: that is what you register with a server."""
+    """
+    Make a private key in the file F (of --out F), and print its public JWK Set, to register with a server.
+
+    SMART servers take ES384 and RS384 (--alg).
+    """
     size = _key_size(alg, key_size)
     secret = new_passphrase(ask=passphrase_prompt)
     key = SigningKey.generate(alg.value, kid=kid, key_size=size)

@@ -38,6 +38,8 @@ Get a token for the client itself, with no user involved (SMART Backend Services
 
 The access token is masked unless --show-token is given. With --json it is always in the output, under
 access_token: that is the form for programs, so keep it out of logs.
+
+An encrypted key is opened with SMART_KEY_PASSPHRASE, if that is set; else you are asked on a terminal.
 """
 
 

@@ -51,6 +51,10 @@ def config_from_env(
     """
     Build a `SmartConfig` from environment variables.
 
+    `FHIR_BASE_URL` and `SMART_CLIENT_ID` are needed, and either `SMART_PRIVATE_KEY_PATH` (beside it, as the
+    case may be, `SMART_KEY_ID`, `SMART_KEY_PASSPHRASE` and `SMART_JWKS_URI`) or `SMART_CLIENT_SECRET`.
+    `SMART_REDIRECT_URI` and `SMART_SCOPE` are for logins.
+
     The key file is read here, once. A variable that is set to nothing counts as not set.
 
     Args:

@@ -197,3 +197,15 @@ def test_a_terminal_is_asked_for_the_passphrase(tmp_path: Path, words: tuple[str
     assert (process.returncode, list(json.loads(out))) == (0, ["keys"])
     assert b"open sesame" not in seen + out
     assert "ENCRYPTED" in (tmp_path / "F").read_text()
+
+
+def test_an_unknown_algorithm_is_refused_in_plain_words(run: Run, tmp_path: Path) -> None:
+    """The message names what there is, and nothing of the parser's own wording."""
+    done = run("keygen", "--alg", "RS256", "--out", str(tmp_path / "k.pem"))
+    assert (done.exit_code, "Value error" in done.stderr, "RS384" in done.stderr) == (2, False, True)
+
+
+def test_the_help_names_the_file_and_the_passphrase(run: Run) -> None:
+    """Keygen says in its first line what F is, the other where a passphrase comes from."""
+    assert "in the file F" in run("keygen", "--help").stdout
+    assert "SMART_KEY_PASSPHRASE" in run("token", "--help").stdout

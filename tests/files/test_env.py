@@ -3,7 +3,7 @@
 import pytest
 
 from smart_async.errors import ConfigurationError
-from smart_async.files import config_from_env, write_private_key
+from smart_async.files import config_from_env, env, write_private_key
 from smart_async.keys import SigningKey
 from smart_async.messages import Secret
 from smart_async.smart.client_secret import ClientSecret
@@ -173,3 +173,8 @@ def test_loopback_http_only_if_allowed(environ):
     assert config_from_env(local, allow_insecure_loopback=True).allow_insecure_loopback is True
     with pytest.raises(ConfigurationError, match=r"^FHIR_BASE_URL: .*plain http"):
         config_from_env(local)
+
+
+def test_the_docstring_lists_every_variable():
+    """help(config_from_env) is all that somebody at a prompt needs."""
+    assert [name for name in set(env._VARIABLES.values()) if name not in config_from_env.__doc__] == []
