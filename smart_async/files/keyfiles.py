@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from smart_async.errors import ConfigurationError
-from smart_async.keys import Passphrase, SigningKey, is_public_half, needs_passphrase
+from smart_async.keys import Passphrase, SigningKey, hidden, is_public_half, needs_passphrase
 from smart_async.limits import KEY_FILE_BYTES
 from smart_async.messages import Finding
 
@@ -70,10 +70,12 @@ def load_signing_key(
         ConfigurationError: If there is no such file, it is not a plain file of yours or root's, others can
             read it, or there is not exactly one usable private key in it.
     """
+    if not callable(passphrase):
+        passphrase = hidden(passphrase)  # error reporters show the variables of every frame
     path = _checked(path)
     data = _read(path, [] if findings is None else findings)
     if callable(passphrase):
-        passphrase = passphrase() if needs_passphrase(data) else None
+        passphrase = hidden(passphrase()) if needs_passphrase(data) else None
     try:
         return SigningKey.from_bytes(data, kid=kid, passphrase=passphrase, algorithm=algorithm)
     except ConfigurationError as exc:
@@ -100,6 +102,7 @@ def write_private_key(
     Raises:
         ConfigurationError: If something is there already, or the file cannot be written.
     """
+    passphrase = hidden(passphrase)
     target = Path(path)
     data = key.private_pem(passphrase)
     try:

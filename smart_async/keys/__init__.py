@@ -23,7 +23,8 @@ from smart_async.keys.jws import (
     signing_input,
     verify_jws,
 )
-from smart_async.keys.load import Passphrase, needs_passphrase
+from smart_async.keys.load import needs_passphrase
+from smart_async.keys.passphrase import Passphrase, hidden
 from smart_async.keys.ring import KeyRing
 from smart_async.keys.ring_keys import KeyState, PublishableAsyncSigner, PublishableSigner, RingKey
 from smart_async.keys.ring_source import RingHolder, RingSource, holds_ring
@@ -51,6 +52,7 @@ __all__ = (
     "b64url_encode",
     "compact",
     "has_key_for",
+    "hidden",
     "holds_ring",
     "is_public_half",
     "needs_passphrase",

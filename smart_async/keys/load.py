@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from smart_async.errors import ConfigurationError
 from smart_async.keys.given import (
@@ -23,6 +23,7 @@ from smart_async.keys.given import (
     is_file_name,
     other_form_error,
 )
+from smart_async.keys.passphrase import Passphrase, hidden, passphrase_bytes
 from smart_async.keys.private_jwk import key_from_jwk, parse_json, pick_jwk
 from smart_async.keys.strength import MAKE_ONE, check_key, refuse_key
 from smart_async.messages import Secret
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = (
     "LoadedKey",
-    "Passphrase",
     "load_bytes",
     "load_der",
     "load_jwk",
@@ -42,11 +42,7 @@ __all__ = (
     "load_pem",
     "load_pkcs12",
     "needs_passphrase",
-    "passphrase_bytes",
 )
-
-Passphrase: TypeAlias = str | bytes | Secret
-"""What opens an encrypted key; text is encoded as UTF-8."""
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _CONVERT = "Convert a copy with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out COPY."
@@ -81,6 +77,7 @@ def load_bytes(data: bytes, *, passphrase: Passphrase | None = None, kid: str | 
     Raises:
         ConfigurationError: If there is not exactly one usable private key in it.
     """
+    passphrase = hidden(passphrase)
     data = given_bytes(data, caller="from_bytes")
     text = data.removeprefix(b"\xef\xbb\xbf").strip()
     if not text:
@@ -122,6 +119,7 @@ def load_pem(data: bytes | str, *, passphrase: Passphrase | None = None) -> Load
     """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    passphrase = hidden(passphrase)
     data = given_bytes(data, caller="from_pem", text=True)
     blocks = [(match[1], match[0]) for match in _PEM_BLOCK.finditer(data)]
     private = [block for label, block in blocks if label in _PRIVATE_LABELS]
@@ -147,6 +145,7 @@ def load_der(data: bytes, *, passphrase: Passphrase | None = None) -> LoadedKey:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
+    passphrase = hidden(passphrase)
     for kind, read in (
         ("a certificate", x509.load_der_x509_certificate),
         ("a public key", load_der_public_key),
@@ -172,12 +171,12 @@ def load_pkcs12(data: bytes, *, passphrase: Passphrase | None) -> LoadedKey:
     """
     from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
+    passphrase = hidden(passphrase)
     data = given_bytes(data, caller="from_pkcs12")
-    secret = passphrase_bytes(passphrase)
     try:
-        key, _, _ = load_key_and_certificates(data, secret)
+        key, _, _ = load_key_and_certificates(data, passphrase_bytes(passphrase))
     except Exception:  # the parser's errors differ by version; all mean the same
-        if secret is None:
+        if passphrase is None:
             raise _refuse_passphrase("This PKCS #12 file is damaged, or needs a passphrase") from None
         raise _refuse_passphrase(
             "The passphrase does not open this PKCS #12 file, or it is damaged"
@@ -237,18 +236,17 @@ def _describe_pem(data: bytes, labels: list[bytes]) -> tuple[str, str]:
 
 
 def _decrypt(
-    read: Callable[[bytes, bytes | None], object], data: bytes, passphrase: Passphrase | None
+    read: Callable[[bytes, bytes | None], object], data: bytes, passphrase: Secret | None
 ) -> LoadedKey:
     from cryptography.exceptions import UnsupportedAlgorithm
 
-    secret = passphrase_bytes(passphrase)
     encrypted = needs_passphrase(data)
-    if encrypted and secret is None:
+    if encrypted and passphrase is None:
         raise _refuse_passphrase("This key is encrypted, and no passphrase was given")
-    if secret is not None and not encrypted:
+    if passphrase is not None and not encrypted:
         raise _refuse_passphrase("This key is not encrypted, but a passphrase was given")
     try:
-        key = read(data, secret)
+        key = read(data, passphrase_bytes(passphrase))
     except UnsupportedAlgorithm:
         raise refuse_key("a key of an unknown type, or on an unknown curve") from None
     except (ValueError, TypeError) as exc:
@@ -258,20 +256,6 @@ def _decrypt(
             raise refuse_key("a key encrypted with a cipher that is not supported", advice=_CONVERT) from None
         raise _refuse_passphrase("The passphrase does not open this key, or the key is damaged") from None
     return LoadedKey(key=check_key(key))
-
-
-def passphrase_bytes(passphrase: Passphrase | None) -> bytes | None:
-    """Return *passphrase* as bytes; an empty one is none at all, as an unset variable gives it."""
-    if isinstance(passphrase, Secret):
-        passphrase = passphrase.reveal()
-    if isinstance(passphrase, str):
-        passphrase = passphrase.encode()
-    if passphrase is not None and not isinstance(passphrase, bytes):
-        raise ConfigurationError(
-            f"passphrase must be text, bytes or a Secret, not {type(passphrase).__name__}.",
-            field="passphrase",
-        )
-    return passphrase or None
 
 
 def _is_pkcs12(data: bytes) -> bool:

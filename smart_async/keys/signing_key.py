@@ -13,11 +13,13 @@ from smart_async.errors import ConfigurationError
 from smart_async.keys import load
 from smart_async.keys.algorithms import ALGORITHMS, PrivateKey, choose_algorithm, ec_curve, raw_signer
 from smart_async.keys.jwks import public_jwk
+from smart_async.keys.passphrase import encryption, hidden
 from smart_async.keys.strength import check_key
 from smart_async.limits import RSA_BITS_MAX, RSA_BITS_MIN
 
 if TYPE_CHECKING:
-    from smart_async.keys.load import LoadedKey, Passphrase
+    from smart_async.keys.load import LoadedKey
+    from smart_async.keys.passphrase import Passphrase
 
 __all__ = ("SigningKey",)
 
@@ -78,6 +80,7 @@ class SigningKey:
         Raises:
             ConfigurationError: If there is no usable private key in it, or the passphrase does not fit.
         """
+        passphrase = hidden(passphrase)
         return cls._make(load.load_pem(data, passphrase=passphrase), kid, algorithm)
 
     @classmethod
@@ -101,6 +104,7 @@ class SigningKey:
         Raises:
             ConfigurationError: If there is no usable private key in it, or the passphrase does not fit.
         """
+        passphrase = hidden(passphrase)
         return cls._make(load.load_pkcs12(data, passphrase=passphrase), kid, algorithm)
 
     @classmethod
@@ -183,6 +187,7 @@ class SigningKey:
         Raises:
             ConfigurationError: If there is no usable private key in it, or the passphrase does not fit.
         """
+        passphrase = hidden(passphrase)
         return cls._make(load.load_bytes(data, passphrase=passphrase, kid=kid), kid, algorithm)
 
     @classmethod
@@ -276,11 +281,11 @@ class SigningKey:
         """
         from cryptography.hazmat.primitives import serialization
 
-        secret = load.passphrase_bytes(passphrase)
+        passphrase = hidden(passphrase)
         return self._key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(secret) if secret else serialization.NoEncryption(),
+            encryption(passphrase),
         )
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from smart_async.errors import CallbackError, ConfigurationError, OAuthError
+from smart_async.errors import CallbackError, ConfigurationError, OAuthError, SmartError
 from smart_async.flow import Flow, now
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
 from smart_async.messages import Secret, clean_text
@@ -61,6 +61,16 @@ def parse_callback(pending: PendingAuthorization, callback: Callback, *, now: fl
 
     Spec: SMART App Launch 2.2, app launch (state); RFC 6749, section 4.1.2; RFC 9207, section 2.4.
     """
+    try:
+        return _code(pending, callback, now=now)
+    except SmartError as exc:
+        # Error reporters show the variables of every frame: none that holds the code stays with the error.
+        raise exc.with_traceback(None)  # noqa: B904 - the same error, not another
+    finally:
+        del callback
+
+
+def _code(pending: PendingAuthorization, callback: Callback, *, now: float) -> str:
     values = _Parameters(pending, callback)
     _check_state(pending, values.get("state"), now=now)
     _check_issuer(pending, values.get("iss"))
@@ -217,7 +227,10 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
     )
     check_registration(pending.binding, config, what="pending login")
     instant = yield from now()
-    code = Secret(parse_callback(pending, callback, now=instant.wall))
+    try:
+        code = Secret(parse_callback(pending, callback, now=instant.wall))
+    finally:
+        del callback  # error reporters show the variables of every frame
     metadata = yield from discover(state)
     check_binding(pending.binding, metadata, config, what="pending login")
     response = yield from request_token(
