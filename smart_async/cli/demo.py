@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smart_async.cli.appserver import AppServer
+from smart_async.cli.command import how_to_call
 from smart_async.cli.masking import Masker
 from smart_async.cli.options import HttpLibrary, Json, Library, Timeout, timeouts
 from smart_async.cli.output import console, print_json
@@ -41,9 +42,16 @@ _REGISTRATION = (
     "Done once, by people: the app tells the EHR its name, where logins come back to, and where its public "
     "keys are. The private keys never leave the app."
 )
+_SCOPES = (
+    "Each scope is one permission. patient/Patient.rs: of the one patient whose record is open, what is kept "
+    "as Patient; r = read, s = search (c, u and d would be create, update and delete). system/: the same for "
+    "every patient, without a user. launch/patient: let the user pick the patient, and tell the app who it "
+    "is. openid and fhirUser: tell the app who the user is, and which FHIR record is the user's own. "
+    "offline_access: a refresh token, to go on when the user has left."
+)
 _NEXT = (
-    "Your turn: smart-async sandbox keeps this EHR running for your own app, and smart-async discover shows "
-    "what any SMART server says of itself."
+    "Your turn: {command} sandbox keeps this EHR running for your own app, and {command} discover shows what "
+    "any SMART server says of itself."
 )
 
 
@@ -140,6 +148,7 @@ class _Recorder:
         self._screen.say(_REGISTRATION)
         for client in clients:
             self._screen.members(_registration(client))
+        self._screen.say(f"\n{_SCOPES}")
 
     def summarise(self) -> None:
         if self._screen:
@@ -153,7 +162,7 @@ class _Recorder:
         self._screen.say(
             f"\nEvery one of the {len(self.shown)} messages was answered as it should be. Signed: {signed}."
         )
-        self._screen.say(_NEXT)
+        self._screen.say(_NEXT.format(command=how_to_call()))
 
     def members(self, clients: list[SandboxClient]) -> dict[str, Any]:
         signed = {str(item.assertion.header["alg"]) for item in self.shown if item.assertion}

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from smart_async.cli.captions import CAPTIONS, TITLES, gloss, remarks
 from smart_async.cli.tables import members_table, plain
-from smart_async.cli.trace import Shown
+from smart_async.cli.trace import Assertion, Shown
 from smart_async.messages import JSONObject, as_list, as_object
 
 __all__ = ("Screen",)
@@ -93,10 +93,7 @@ class Screen:
         said = "received" if shown.kind == "callback" else "sent"
         self._table(shown.query, "green", said, "in the query")
         self._table({**shown.form, **shown.derived}, "green", "sent", "in the form")
-        if shown.assertion:
-            self._table(shown.assertion.header, "magenta", "sent", "in the assertion's header")
-            self._table(shown.assertion.claims, "magenta", "sent", "in the assertion's claims")
-            self._table({"signature": shown.assertion.signature}, "magenta", "sent", "and at its end")
+        self._jwt(shown.assertion, "sent", "the assertion")
 
     def _received(self, shown: Shown) -> None:
         self._console.print()
@@ -114,6 +111,13 @@ class Screen:
             self._console.print(Text(f"    in the body: the same as in [{before.number}]", style="dim"))
         else:
             self._table(_listed(shown.answer), "blue", "received", "in the body")
+        self._jwt(shown.id_token, "received", "the ID token")
+
+    def _jwt(self, jwt: Assertion | None, side: str, what: str) -> None:
+        if jwt:
+            self._table(jwt.header, "magenta", side, f"in {what}'s header")
+            self._table(jwt.claims, "magenta", side, f"in {what}'s claims")
+            self._table({"signature": jwt.signature}, "magenta", side, "and at its end")
 
     def _table(self, members: Mapping[str, Any], style: str, side: str, label: str = "") -> None:
         if not members:

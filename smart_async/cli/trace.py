@@ -22,11 +22,15 @@ _RESPONSE_HEADERS = ("content-type", "cache-control", "location", "www-authentic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assertion:
-    """A client assertion, decoded; its signature is only measured."""
+    """A client assertion or an ID token, decoded; its signature is only measured."""
 
     header: JSONObject
     claims: JSONObject
     signature: str
+
+    def members(self) -> JSONObject:
+        """Return it as a JSON object."""
+        return {"header": self.header, "claims": self.claims, "signature": self.signature}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class Shown:
         answer_headers: The header fields of the answer worth a look.
         redirect: Where the answer sends the browser: the parameters in its Location.
         answer: The members of the answer's JSON object.
+        id_token: The ID token among them, decoded.
         problem: What went wrong, if there was no answer.
         milliseconds: How long it took.
     """
@@ -69,6 +74,7 @@ class Shown:
     answer_headers: dict[str, str]
     redirect: dict[str, str]
     answer: JSONObject
+    id_token: Assertion | None
     problem: str | None
     milliseconds: int = field(compare=False)
 
@@ -82,17 +88,15 @@ class Shown:
             "form": self.form,
         }
         if self.assertion:
-            request["client_assertion"] = {
-                "header": self.assertion.header,
-                "claims": self.assertion.claims,
-                "signature": self.assertion.signature,
-            }
+            request["client_assertion"] = self.assertion.members()
         response: JSONObject = {
             "status": self.status,
             "headers": self.answer_headers,
             "redirect": self.redirect,
             "body": self.answer,
         }
+        if self.id_token:
+            response["id_token"] = self.id_token.members()
         return {
             "number": self.number,
             "from": self.sender,
@@ -118,7 +122,7 @@ def show(exchange: Exchange, masker: Masker, *, number: int, sender: str, receiv
     """
     request, response = exchange.request, exchange.response
     query, form = _pairs(urlsplit(request.url).query), _form(request.headers, request.body)
-    answer_headers = response.headers if response else Headers()
+    answer_headers, answer = (response.headers, _json(response.body)) if response else (Headers(), {})
     return Shown(
         number=number,
         sender=sender,
@@ -130,10 +134,11 @@ def show(exchange: Exchange, masker: Masker, *, number: int, sender: str, receiv
         query=_masked(query, masker),
         form=_masked(form, masker),
         derived=_derived(form),
-        assertion=_assertion(form.get("client_assertion"), masker),
+        assertion=_jwt(form.get("client_assertion"), masker),
         status=response.status if response else None,
         redirect=_masked(_pairs(urlsplit(answer_headers.get("location", "")).query), masker),
-        answer=masker.member("", _json(response.body)) if response else {},
+        answer=masker.member("", answer),
+        id_token=_jwt(answer.get("id_token"), masker),
         answer_headers=_headers(answer_headers, _RESPONSE_HEADERS, masker),
         problem=_problem(exchange.error, masker),
         milliseconds=round(exchange.seconds * 1000),
@@ -202,11 +207,11 @@ def _json(body: bytes) -> JSONObject:
     return as_object(document) or {}
 
 
-def _assertion(jwt: str | None, masker: Masker) -> Assertion | None:
-    parts = (jwt or "").split(".")
+def _jwt(jwt: object, masker: Masker) -> Assertion | None:
+    parts = jwt.split(".") if isinstance(jwt, str) else ()
     if len(parts) != 3:
         return None
-    header, claims = (_decoded(part) for part in parts[:2])
+    header, claims = (masker.member("", _decoded(part)) for part in parts[:2])
     return Assertion(header=header, claims=claims, signature=masker.mask(parts[2]))
 
 

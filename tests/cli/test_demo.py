@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from smart_async.cli import demo as module
+from smart_async.cli.command import how_to_call
 from smart_async.sandbox import Sandbox, ehr
 from smart_async.transports import Exchange
 
@@ -171,3 +173,57 @@ def test_no_time_at_all_is_no_answer(run: Run) -> None:
     """A deadline that nobody can keep is exit code 4, and the summary shows which message had no answer."""
     done = run("demo", "--timeout", "0.000001")
     assert (done.exit_code, "no answer: " in done.stdout, "none" in done.stdout) == (4, True, True)
+
+
+def test_the_id_token_is_decoded(run: Run) -> None:
+    """Its claims are shown as the assertion's are; its nonce is the secret that the login began with."""
+    kinds = {item["kind"]: item for item in json.loads(run("demo", "--json").stdout)["exchanges"]}
+    shown = kinds["authorization_code"]["response"]["id_token"]
+    login = kinds["authorize"]["request"]["query"]
+    assert (shown["header"]["alg"], shown["claims"]["aud"]) == ("RS256", login["client_id"])
+    assert (shown["claims"]["nonce"], shown["signature"][:8]) == (login["nonce"], "<secret ")
+    assert "/Practitioner/" in shown["claims"]["fhirUser"]
+    assert "in the ID token's claims" in run("demo").stdout
+
+
+def test_scopes_are_explained_once_where_they_are_first_seen(run: Run) -> None:
+    """What .rs, fhirUser, launch/patient and offline_access mean stands before the first message."""
+    before, _, after = " ".join(run("demo").stdout.split()).partition("[1] ")
+    for text in (
+        "r = read, s = search",
+        "launch/patient: let the user",
+        "openid and fhirUser: tell",
+        "offline_access: a refresh",
+    ):
+        assert (before.count(text), after.count(text)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("argv", "executable", "expected"),
+    [
+        (".venv/bin/smart-async", "/usr/bin/python3", ".venv/bin/smart-async"),
+        ("-c", ".venv/bin/python", ".venv/bin/smart-async"),
+        ("-c", "/usr/bin/python3", "/usr/bin/python3 -m smart_async"),
+    ],
+)
+def test_the_next_command_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: str, executable: str, expected: str
+) -> None:
+    """Where the command is not on the PATH, it is named by where it is; on the PATH, by its name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    script = tmp_path / ".venv/bin/smart-async"
+    script.touch(mode=0o755)
+    monkeypatch.setattr("sys.argv", [argv])
+    monkeypatch.setattr("sys.executable", str(tmp_path / executable))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert how_to_call() == expected
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert how_to_call() == "smart-async"
+
+
+def test_the_last_line_says_how_to_call(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way out of the demo is a command that works as it stands."""
+    monkeypatch.setattr(module, "how_to_call", lambda: ".venv/bin/smart-async")
+    text = " ".join(run("demo").stdout.split())
+    assert "Your turn: .venv/bin/smart-async sandbox" in text
