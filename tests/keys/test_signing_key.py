@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -245,3 +246,11 @@ def test_signing_with_a_pem_or_jwk_loads_no_joserfc():
         "key.sign(b'x'); parse_jwks(public_jwks([key]))"
     )
     assert modules_after(code) == "['cryptography']"
+
+
+@pytest.mark.parametrize("read", [SigningKey.from_jwk, SigningKey.from_jwks])
+@pytest.mark.parametrize("given", ["key.jwk", b"keys/key.json"])
+def test_the_name_of_a_jwk_file_is_not_taken_for_its_text(read: Any, given: str | bytes) -> None:
+    """Whoever passes a file name instead of the file's contents is told so."""
+    with pytest.raises(ConfigurationError, match="file"):
+        read(given)
