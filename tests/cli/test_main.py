@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import os
 import signal
@@ -26,6 +27,13 @@ sys.meta_path.insert(0, Block())
 sys.argv = ["smart-async", *sys.argv[1:]]
 from smart_async.__main__ import main
 main()
+"""
+
+# Shells start background jobs with Ctrl-C ignored, and whatever those start, a test run say, inherits that.
+LISTEN = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("smart_async", run_name="__main__", alter_sys=True)
 """
 
 Run = Callable[..., Any]
@@ -87,8 +95,12 @@ def test_the_room_costs_nothing() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 def test_the_sandbox_stops_on_signals(stop: signal.Signals, code: int) -> None:
     """The sandbox serves until Ctrl-C (130) or SIGTERM (0), removes its key, and prints nothing more."""
-    words = [sys.executable, "-m", "smart_async", "sandbox", "--port", "0", "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    words = [sys.executable, "-c", LISTEN, "sandbox", "--port", "0", "--json"]
+    with (
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        contextlib.ExitStack() as last,
+    ):
+        last.callback(process.kill)
         assert process.stdout
         text = ""
         while not text.endswith("\n}\n"):
