@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-from smart_async.errors import ConfigurationError, ProtocolError
-from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH
-from smart_async.messages import Finding, JSONObject, Secret, Severity, as_object, same_base, strict_loads
+from smart_async.errors import ConfigurationError
+from smart_async.messages import Finding, JSONObject, Secret, Severity, as_object, same_base
 from smart_async.smart.binding import Binding, origin_of
 from smart_async.smart.client_auth import ClientAuth, PrivateKeyJWT
 from smart_async.smart.client_metadata import ClientMetadata
 from smart_async.smart.client_secret import ClientSecret, PublicClient
 from smart_async.smart.config import SmartConfig
+from smart_async.smart.stored import read_stored
 from smart_async.smart.tokens import is_token
 
 __all__ = ("SECRET_MEMBERS", "ClientRegistration")
@@ -155,7 +155,7 @@ class ClientRegistration:
         Raises:
             ConfigurationError: If it is something else, or of a version this release does not know.
         """
-        registration = _stored(text)
+        registration = read_stored(text, kind="registration", version=_VERSION, read=_from_members)
         del text  # error reporters show the variables of every frame
         if registration is None:
             raise ConfigurationError(
@@ -167,22 +167,6 @@ class ClientRegistration:
 
 def _plain(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal()
-
-
-def _stored(text: str | bytes) -> ClientRegistration | None:
-    try:
-        # What was stored is longer and deeper than the answer that it came from.
-        members = strict_loads(
-            text.encode() if isinstance(text, str) else text,
-            max_bytes=16 * DOCUMENT_BYTES,
-            max_members=4 * DOCUMENT_MEMBERS,
-            max_depth=2 * JSON_DEPTH,
-        )
-        if (members["version"], members["type"]) == (_VERSION, "registration"):
-            return _from_members(members)
-    except (ProtocolError, ConfigurationError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return None
 
 
 def _from_members(members: JSONObject) -> ClientRegistration:

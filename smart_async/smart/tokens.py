@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
-from smart_async.errors import ConfigurationError, ProtocolError
-from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH, TOKEN_BYTES
+from smart_async.errors import ConfigurationError
+from smart_async.limits import TOKEN_BYTES
 from smart_async.messages import (
     JSON,
     Finding,
@@ -22,13 +22,13 @@ from smart_async.messages import (
     Severity,
     as_object,
     same_base,
-    strict_loads,
 )
 from smart_async.smart.authorization_details import AuthorizationDetail, parse_authorization_details
 from smart_async.smart.binding import Binding
 from smart_async.smart.identity import Identity, identity_from_claims
 from smart_async.smart.launch import LaunchContext, parse_launch_context
 from smart_async.smart.scopes import Scopes
+from smart_async.smart.stored import read_stored
 
 __all__ = ("SECRET_MEMBERS", "Token", "is_token")
 
@@ -168,7 +168,7 @@ class Token:
         Raises:
             ConfigurationError: If it is something else, or of a version this release does not know.
         """
-        token = _stored_token(text)
+        token = read_stored(text, kind="token", version=_VERSION, read=_from_members)
         del text  # error reporters show the variables of every frame
         if token is None:
             raise ConfigurationError(
@@ -188,22 +188,6 @@ def _context_members(context: LaunchContext) -> JSONObject:
         "intent": context.intent,
         "tenant": context.tenant,
     }
-
-
-def _stored_token(text: str | bytes) -> Token | None:
-    try:
-        # What was stored is longer and deeper than the answer that it came from.
-        members = strict_loads(
-            text.encode() if isinstance(text, str) else text,
-            max_bytes=16 * DOCUMENT_BYTES,
-            max_members=4 * DOCUMENT_MEMBERS,
-            max_depth=2 * JSON_DEPTH,
-        )
-        if (members["version"], members["type"]) == (_VERSION, "token"):
-            return _from_members(members)
-    except (ProtocolError, ConfigurationError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return None
 
 
 def _from_members(members: JSONObject) -> Token:
