@@ -70,7 +70,7 @@ for _room in (demo, sandbox, keys, discover, token):
 
 
 @app.callback()
-def _main(  # pyright: ignore[reportUnusedFunction]
+def _main(  # pyright: ignore[reportUnusedFunction]  # Typer calls it
     ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ) -> None:
     if version:

@@ -29,6 +29,6 @@ def how_to_call() -> str:
 
 def _typed(place: Path) -> str:
     # Not resolved: the Python of a virtual environment is a link to one that knows nothing of it.
-    absolute = Path(os.path.abspath(place))  # noqa: PTH100
+    absolute = Path(os.path.abspath(place))  # noqa: PTH100 - resolve() follows links
     here = Path.cwd()
     return shlex.quote(str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute))

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any
 
 from smart_async.errors import ConfigurationError
-from smart_async.messages import Finding, JSONObject, Secret, Severity, as_object, same_base
+from smart_async.messages import Finding, JSONObject, Secret, as_object, same_base
 from smart_async.smart.binding import Binding, origin_of
 from smart_async.smart.client_auth import ClientAuth, PrivateKeyJWT
 from smart_async.smart.client_metadata import ClientMetadata
 from smart_async.smart.client_secret import ClientSecret, PublicClient
 from smart_async.smart.config import SmartConfig
-from smart_async.smart.stored import read_stored
+from smart_async.smart.stored import read_finding, read_stored
 from smart_async.smart.tokens import is_token
 
 __all__ = ("SECRET_MEMBERS", "ClientRegistration")
@@ -189,7 +189,7 @@ def _from_members(members: JSONObject) -> ClientRegistration:
         registration_access_token=None if token is None else Secret(token),
         registration_client_uri=uri,
         metadata=ClientMetadata.from_members(_object(members["metadata"])),
-        findings=tuple(_finding(item) for item in members["findings"]),
+        findings=tuple(read_finding(item) for item in members["findings"]),
         raw=sealed(_object(members["response"])),
         binding=binding,
         registration_endpoint=endpoint,
@@ -217,10 +217,3 @@ def _seconds(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("a number is stored here")
     return float(value)
-
-
-def _finding(item: Any) -> Finding:
-    rule, severity, message, advice = item
-    if severity not in get_args(Severity) or not all(isinstance(text, str) for text in item):
-        raise TypeError("a finding is stored here")
-    return Finding(rule=rule, severity=severity, message=message, advice=advice)

@@ -72,6 +72,7 @@ def jwt_bearer_token(
     metadata = yield from discover(state)
     if key is not None:
         check_algorithm(key.algorithm, metadata)
+    # Without a ready assertion there is a key: that was checked above.
     sent = ready or (yield from _self_issued(state, metadata, key))  # type: ignore[arg-type]
     response = yield from request_token(
         state,

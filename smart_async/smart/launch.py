@@ -206,7 +206,7 @@ class _Reader:
     def identifier(self, name: str) -> str | None:
         value = self.document.get(name)
         if value is None or value == "":
-            return getattr(self.previous, name)  # type: ignore[no-any-return]
+            return getattr(self.previous, name)  # type: ignore[no-any-return]  # its fields are str | None
         if isinstance(value, int) and not isinstance(value, bool):
             self.note("CTX-02", f"{name} is a number; it is read as an id.")
             value = str(value)
@@ -222,7 +222,7 @@ class _Reader:
     def text(self, name: str) -> str | None:
         value = self.document.get(name)
         if value is None:
-            return getattr(self.previous, name)  # type: ignore[no-any-return]
+            return getattr(self.previous, name)  # type: ignore[no-any-return]  # its fields are str | None
         if not isinstance(value, str):
             self.note("CTX-13", f"{name} is not a string and is left out.")
             return None

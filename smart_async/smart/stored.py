@@ -8,13 +8,13 @@ wrong with it, the answer is the same: it is not what was stored.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.limits import DOCUMENT_BYTES, DOCUMENT_MEMBERS, JSON_DEPTH
-from smart_async.messages import JSONObject, strict_loads
+from smart_async.messages import JSON, Finding, JSONObject, Severity, strict_loads
 
-__all__ = ("read_stored",)
+__all__ = ("read_finding", "read_stored")
 
 T = TypeVar("T")
 
@@ -43,3 +43,22 @@ def read_stored(text: str | bytes, *, kind: str, version: int, read: Callable[[J
     except (ProtocolError, ConfigurationError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None
+
+
+def read_finding(item: JSON) -> Finding:
+    """
+    Return a finding that was stored as the list of its four texts.
+
+    Args:
+        item: Rule, severity, message and advice.
+
+    Raises:
+        TypeError: If one of them is not text.
+        ValueError: If there are not four of them, or the severity is none.
+    """
+    rule, severity, message, advice = item
+    if not all(isinstance(text, str) for text in (rule, severity, message, advice)):
+        raise TypeError("a finding holds text")
+    if severity not in get_args(Severity):
+        raise ValueError("a severity is stored here")
+    return Finding(rule=rule, severity=severity, message=message, advice=advice)

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import get_args
 
 from smart_async.errors import ConfigurationError
 from smart_async.limits import TOKEN_BYTES
@@ -19,7 +18,6 @@ from smart_async.messages import (
     Finding,
     JSONObject,
     Secret,
-    Severity,
     as_object,
     same_base,
 )
@@ -28,7 +26,7 @@ from smart_async.smart.binding import Binding
 from smart_async.smart.identity import Identity, identity_from_claims
 from smart_async.smart.launch import LaunchContext, parse_launch_context
 from smart_async.smart.scopes import Scopes
-from smart_async.smart.stored import read_stored
+from smart_async.smart.stored import read_finding, read_stored
 
 __all__ = ("SECRET_MEMBERS", "Token", "is_token")
 
@@ -203,7 +201,7 @@ def _from_members(members: JSONObject) -> Token:
         scopes=Scopes.parse(_text(members["scope"])),
         launch_scopes=Scopes.parse(_text(members["launch_scope"])),
         context=_context(_object(members["context"])),
-        findings=tuple(_finding(item) for item in members["findings"]),
+        findings=tuple(read_finding(item) for item in members["findings"]),
         raw=response,
         identity=_identity(members),
         binding=Binding.from_members(members),
@@ -248,10 +246,3 @@ def _context(members: JSONObject) -> LaunchContext:
     if _context_members(context) != members:
         raise ValueError("to_json writes no such context")
     return context
-
-
-def _finding(item: JSON) -> Finding:
-    rule, severity, message, advice = map(_text, item)
-    if severity not in get_args(Severity):
-        raise ValueError("a severity is stored here")
-    return Finding(rule=rule, severity=severity, message=message, advice=advice)  # type: ignore[arg-type]
