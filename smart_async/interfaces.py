@@ -8,18 +8,21 @@ wait has an async twin whose method starts with `async_`, so that one class can 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from smart_async.limits import Timeouts
-from smart_async.messages import Request, Response
+from smart_async.messages import Request, Response, Secret
 
 __all__ = (
+    "AccessToken",
     "AsyncSigner",
+    "AsyncTokenSource",
     "AsyncTransport",
     "Clock",
     "Lease",
     "Signer",
     "Stored",
+    "TokenSource",
     "TokenStore",
     "Transport",
 )
@@ -213,4 +216,72 @@ class TokenStore(Protocol):
 
     def close(self) -> None:
         """Release whatever the store holds open."""
+        ...
+
+
+class AccessToken(Protocol):
+    """What a request to a FHIR server needs of a token; `Token` has it."""
+
+    @property
+    def access_token(self) -> Secret:
+        """What opens the server: visible ASCII, so that it fits into a header as it is."""
+        ...
+
+
+AccessTokenT = TypeVar("AccessTokenT", bound=AccessToken)
+
+
+class TokenSource(Protocol[AccessTokenT]):
+    """
+    Hands out access tokens that work, for requests sent by a blocking HTTP client.
+
+    `SmartSession` is one. Write your own where tokens come from elsewhere: from a sidecar, from a test.
+    """
+
+    def ready(self) -> AccessTokenT | None:
+        """
+        Return the token at hand, if it can be used right now.
+
+        This is asked before each request. It waits for nothing: no lock, no store, no network.
+        """
+        ...
+
+    def get_token(self) -> AccessTokenT:
+        """
+        Return a token that can be used, fetching or renewing one where needed.
+
+        Raises:
+            SmartError: If there is none to be had.
+        """
+        ...
+
+    def invalidate(self, token: AccessTokenT) -> None:
+        """
+        Take note that a server refused *token*, so that the next one handed out is another.
+
+        This sends nothing, and does nothing if *token* has been replaced already.
+
+        Args:
+            token: What `ready` or `get_token` returned.
+        """
+        ...
+
+
+class AsyncTokenSource(Protocol[AccessTokenT]):
+    """
+    Hands out access tokens that work, for requests sent by an async HTTP client; the twin of `TokenSource`.
+
+    Only getting a token may have to wait.
+    """
+
+    def ready(self) -> AccessTokenT | None:
+        """Return the token at hand, if it can be used right now."""
+        ...
+
+    async def get_token(self) -> AccessTokenT:
+        """Return a token that can be used, fetching or renewing one where needed."""
+        ...
+
+    def invalidate(self, token: AccessTokenT) -> None:
+        """Take note that a server refused *token*, so that the next one handed out is another."""
         ...
