@@ -44,6 +44,7 @@ def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) ->
 
     Raises:
         ConfigurationError: If *scope* is empty or not a scope.
+        EndpointChangedError: If discovery now names another server than before; nothing was sent.
         OAuthError: If the server refused.
         TokenResponseError: If the answer cannot be used.
     """

@@ -23,7 +23,7 @@ from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
 
-__all__ = ("EndpointAuth", "authenticate_at", "check_origin", "check_token")
+__all__ = ("EndpointAuth", "authenticate_at", "check_kept_origin", "check_origin", "check_token")
 
 EndpointAuth = Literal["client", "bearer", "none"]
 """Who is asking: the client itself, the bearer of a token, or nobody in particular."""
@@ -39,14 +39,38 @@ def check_origin(state: ClientState, metadata: SmartMetadata, endpoint: str) -> 
         endpoint: Where something secret would be sent.
 
     Raises:
-        EndpointChangedError: If it shares the origin neither of the token endpoint nor of a trusted one.
+        EndpointChangedError: If it shares the origin neither of the token endpoint nor of a trusted one, or
+            that one has moved.
     """
+    check_kept_origin(state, metadata.token_endpoint)
     origin = origin_of(endpoint)
     if origin != origin_of(metadata.token_endpoint) and origin not in state.config.trusted_origins:
         raise EndpointChangedError(
             f"The endpoint is on {origin}, not where the token endpoint is; nothing was sent.",
             endpoint=endpoint,
             advice=f"If it belongs to the same server, add {origin!r} to trusted_origins.",
+        )
+
+
+def check_kept_origin(state: ClientState, token_endpoint: str) -> None:
+    """
+    Refuse a token endpoint that has moved away from where this client's credentials were accepted before.
+
+    Tokens and pending logins remember where they came from; a secret or a key does not, so the client does.
+
+    Args:
+        state: The client.
+        token_endpoint: Where its credentials would be sent.
+
+    Raises:
+        EndpointChangedError: If it has another origin, and not a trusted one.
+    """
+    before, origin = state.token_origin, origin_of(token_endpoint)
+    if before not in (None, origin) and origin not in state.config.trusted_origins:
+        raise EndpointChangedError(
+            f"This client has authenticated at {before}; discovery now names {origin}. Nothing was sent.",
+            endpoint=token_endpoint,
+            advice=f"If the server has really moved, add {origin!r} to trusted_origins, or make a new client.",
         )
 
 

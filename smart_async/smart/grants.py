@@ -13,7 +13,9 @@ from smart_async.errors import OutcomeUnknownError, TransportError
 from smart_async.flow import Flow, send
 from smart_async.limits import Limits
 from smart_async.messages import FORM, Headers, Request, Response, Secret, form_body
+from smart_async.smart.binding import origin_of
 from smart_async.smart.client_auth import Authentication
+from smart_async.smart.endpoint_auth import check_kept_origin
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.state import ClientState
 
@@ -75,10 +77,12 @@ def request_token(
         empty: Whether to leave the body out, for servers that read the credentials and nothing else.
 
     Raises:
+        EndpointChangedError: If this client has authenticated at another origin before; nothing was sent.
         OutcomeUnknownError: If *once*, and nobody knows whether the request arrived.
         TransportError: If there was no usable answer.
     """
     url = endpoint or metadata.token_endpoint
+    check_kept_origin(state, url)
     authentication = yield from state.config.client_auth.authenticate(
         state.config, metadata, url, entropy=state.entropy
     )
@@ -93,11 +97,14 @@ def request_token(
     if empty:
         request = replace(request, body=b"")
     try:
-        return (yield from send(request))
+        response = yield from send(request)
     except TransportError as exc:
         if once and exc.sent is not False:
             raise _unknown(exc) from exc
         raise
+    if response.status == 200:
+        state.token_origin = origin_of(url)
+    return response
 
 
 def _each_once(

@@ -79,6 +79,7 @@ class ClientState:
         entropy: The source of random bytes.
         cached: The last discovery document, or None.
         server_keys: The server's keys for ID tokens, or None.
+        token_origin: The origin that has accepted this client's credentials, or None before that.
     """
 
     config: SmartConfig
@@ -86,3 +87,4 @@ class ClientState:
     entropy: Entropy = system_entropy
     cached: CachedMetadata | None = None
     server_keys: ServerKeys | None = None
+    token_origin: str | None = None

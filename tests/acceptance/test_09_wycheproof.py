@@ -71,7 +71,7 @@ def test_the_verifier(request, keys, token, result, encrypted):
 def test_every_vector_ran():
     """The files are whole, and each entry of the table is a vector in one of them."""
     seen = [parameter.id for parameter in vectors()]
-    assert {name: sum(id.startswith(name) for id in seen) for name in FILES} == FILES
+    assert {name: sum(one.startswith(name) for one in seen) for name in FILES} == FILES
     assert set(DEVIATIONS) <= set(seen)
     assert all(entry["reason"] for entry in DEVIATIONS.values())
 
