@@ -13,6 +13,7 @@ from smart_async.errors import ConfigurationError, TransportError
 from smart_async.limits import ERROR_BODY_BYTES, Timeouts
 from smart_async.messages import Headers, Request, Response, clean_text, is_loopback, parse_url
 from smart_async.transports._body import Body
+from smart_async.transports._routes import Proxy, Routes
 
 __all__ = ("Attempt",)
 
@@ -33,12 +34,18 @@ class Attempt:
         request: The request.
         timeouts: The caller's timeouts.
         user_agent: What to call ourselves where the request does not say.
+        routes: The way to each server.
+
+    Attributes:
+        proxy: The proxy that the request goes through, or None.
+        seconds: How long it may take.
+        deadline: When that time is up, by the monotonic clock.
 
     Raises:
         ConfigurationError: If the request's URL or a header field cannot be sent as it is.
     """
 
-    def __init__(self, request: Request, timeouts: Timeouts, user_agent: str) -> None:
+    def __init__(self, request: Request, timeouts: Timeouts, user_agent: str, routes: Routes) -> None:
         self._request = request
         self._timeouts = timeouts
         self._phase: _Phase = "waiting"
@@ -47,6 +54,8 @@ class Attempt:
         self._received = Headers()
         self.seconds = timeouts.discovery if request.purpose in _QUICK else timeouts.total
         self.scheme, self.host, self.port, self.target, self._netloc = _split(request.url)
+        self.proxy: Proxy | None = routes.proxy(self.scheme, self.host, self.port)
+        self._tunnelled = False
         self.headers = list(self._fields(user_agent))
         self.deadline = time.monotonic() + self.seconds
 
@@ -86,7 +95,8 @@ class Attempt:
         elif event.endswith("start_tls.started"):
             self._phase = "securing"
         elif event.endswith("send_request_headers.started"):
-            self._phase = "tunnelling" if info["request"].method == b"CONNECT" else "sent"
+            self._tunnelled = info["request"].method == b"CONNECT"
+            self._phase = "tunnelling" if self._tunnelled else "sent"
 
     def receive(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> Body:
         """Take in the head of the answer, and return the collector for its body."""
@@ -113,10 +123,17 @@ class Attempt:
             truncated=body.truncated,
         )
 
-    def failure(self, message: str, advice: str) -> TransportError:
+    def failure(self, message: str, advice: str, *, permanent: bool = False) -> TransportError:
         """Return an error that says how far the request got."""
         sent = None if self._phase == "sent" else False
-        return TransportError(message, endpoint=self.endpoint, advice=advice, sent=sent, status=self.status)
+        return TransportError(
+            message,
+            endpoint=self.endpoint,
+            advice=advice,
+            sent=sent,
+            status=self.status,
+            permanent=permanent,
+        )
 
     def busy(self, connections: int) -> TransportError:
         """Return the error for having waited in vain for a free connection."""
@@ -146,10 +163,7 @@ class Attempt:
         if isinstance(exc, core.PoolTimeout):  # pragma: no cover - a slot was free, so the pool has one
             return self.failure("No connection became free in time.", "Nothing was sent; try again.")
         if isinstance(exc, core.ProxyError) or self._phase == "tunnelling":
-            return self.failure(
-                "The proxy did not open a way to the server.",
-                "Nothing was sent. Check the proxy's address, and its user name and password.",
-            )
+            return self._explain_proxy(exc, core)
         if self._phase == "securing":
             return self._explain_tls(exc)
         return self._explain_connect(exc, core)
@@ -164,32 +178,68 @@ class Attempt:
             )
         return self.failure("The connection broke off before the answer was complete.", advice)
 
+    def _explain_proxy(self, exc: Exception, core: Any) -> TransportError:
+        proxy = self.proxy
+        if proxy is None:  # pragma: no cover - without a proxy there is no tunnel to be refused
+            return self.failure("The connection broke off.", "Nothing was sent; try again.")
+        if not isinstance(exc, core.ProxyError):
+            return self.failure(
+                f"The proxy {proxy.place} did not open a way to the server.",
+                "Nothing was sent. Check that this is an HTTP proxy, and its address.",
+            )
+        # "407 Reason": only the number, as the rest is the proxy's own text.
+        status = str(exc)[:3]
+        if status != "407":
+            return self.failure(
+                f"The proxy {proxy.place} refused to open a way to the server: its answer was {status}.",
+                "Nothing was sent. Ask whoever runs the proxy to let this host through, or list the host in "
+                "no_proxy if it can be reached directly.",
+            )
+        if proxy.auth is None:
+            problem = f"The proxy {proxy.place} wants a user name and a password."
+        else:
+            problem = f"The proxy {proxy.place} does not accept the user name and password it was given."
+        return self.failure(
+            problem,
+            "Nothing was sent. Give them in the proxy's URL, percent-encoded: "
+            "http://user:password@proxy.example.com:8080. A proxy that wants Kerberos or NTLM needs a local "
+            "helper in front of it.",
+        )
+
     def _explain_tls(self, exc: Exception) -> TransportError:
+        proxy = None if self._tunnelled else self.proxy
+        who = "server" if proxy is None else f"proxy {proxy.place}"
         for cause in _causes(exc):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 problem = clean_text(cause.verify_message).rstrip(".")
                 return self.failure(
-                    f"The server's certificate is not accepted: {problem}.",
-                    "Nothing was sent. If the server's certificate comes from a private authority, name that "
-                    "authority's certificate with ca_file; otherwise the server has to renew its own.",
+                    f"The certificate of the {who} is not accepted: {problem}.",
+                    "Nothing was sent. If it comes from a private authority, as where a proxy inspects TLS, "
+                    "name that authority's certificate with ca_file; otherwise it has to be renewed.",
                 )
         return self.failure(
-            "No secure connection could be agreed with the server.",
-            "Nothing was sent. Check that this port speaks TLS 1.2 or later, and whether a proxy is needed.",
+            f"No secure connection could be agreed with the {who}.",
+            "Nothing was sent. Check that this port speaks TLS 1.2 or later, and whether a proxy is needed."
+            if proxy is None
+            else "Nothing was sent. Most proxies are spoken to in plain http, also for https servers: try an "
+            "http:// URL for it.",
         )
 
     def _explain_connect(self, exc: Exception, core: Any) -> TransportError:
+        proxy = self.proxy
+        place, host = (self._netloc, self.host) if proxy is None else (f"the proxy {proxy.place}", proxy.host)
         if isinstance(exc, core.ConnectTimeout):
-            problem = (
-                f"No connection to {self._netloc} could be opened within {self._timeouts.connect:g} seconds."
-            )
+            problem = f"No connection to {place} could be opened within {self._timeouts.connect:g} seconds."
         elif any(isinstance(cause, socket.gaierror | UnicodeError) for cause in _causes(exc)):
-            problem = f"The name of the host {self._netloc} cannot be resolved."
+            problem = f"The name of the host {host} cannot be resolved."
         else:
-            problem = f"No connection to {self._netloc} could be opened."
-        advice = "Nothing was sent. Check the host name, the network, and whether a proxy is needed."
-        if is_loopback(self.host):
+            problem = f"No connection to {place} could be opened."
+        if proxy is not None:
+            advice = "Nothing was sent. Check the proxy's address, and whether this machine may use it."
+        elif is_loopback(host):
             advice = f"Nothing was sent. Is the server running, and {self.port} the right port?"
+        else:
+            advice = "Nothing was sent. Check the host name, the network, and whether a proxy is needed."
         return self.failure(problem, advice)
 
     def _fields(self, user_agent: str) -> Iterator[tuple[bytes, bytes]]:

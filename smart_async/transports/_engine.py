@@ -12,21 +12,26 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-import re
 import ssl
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
-from urllib.parse import unquote_to_bytes
 
 from smart_async.errors import ConfigurationError
-from smart_async.messages import Secret, clean_text, parse_url
+from smart_async.messages import Secret, clean_text
+from smart_async.transports._environment import (
+    environment_exceptions,
+    environment_proxies,
+    environment_roots,
+)
+from smart_async.transports._routes import Exceptions, Proxy, Routes
 
-__all__ = ("ClientCertificate", "Engine", "Family", "Options")
+__all__ = ("KEEP_ALIVE", "ClientCertificate", "Engine", "Family", "Options")
 
-_PROXY = re.compile(r"(?P<scheme>https?)://(?:(?P<user>[^/@]*)@)?(?P<place>[^/@?#]+)/?", re.IGNORECASE)
-_HAS_PORT = re.compile(r":[0-9]+\Z")
-_KEEP_ALIVE = 5.0
+KEEP_ALIVE = 5.0
 """Seconds that an idle connection is kept; servers close theirs from five seconds on."""
+
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,27 +83,59 @@ class Options:
 
     Args:
         proxy: URL of an HTTP proxy, possibly with user name and password.
+        no_proxy: The hosts that are reached without it, as in `Exceptions`.
         ca_file: Path of a PEM file with the certificates to trust instead of the public ones.
         cert: The client's own certificate.
         max_connections: How many connections may be open at once.
+        keepalive_expiry: Seconds that an idle connection is kept.
+        trust_env: Whether the environment's variables count for what is not given here.
+
+    Attributes:
+        routes: The way to each server.
+        roots: File and folder of the certificates to trust; the public ones if there is neither.
 
     Raises:
-        ConfigurationError: If the proxy's URL or the number cannot be used.
+        ConfigurationError: If an option, or a variable that counts, cannot be used.
     """
 
     proxy: str | None = field(default=None, repr=False)
+    no_proxy: str | Iterable[str] | None = None
     ca_file: str | os.PathLike[str] | None = None
     cert: ClientCertificate | None = None
     max_connections: int = 10
+    keepalive_expiry: float = KEEP_ALIVE
+    trust_env: bool = False
+    routes: Routes = field(init=False, repr=False)
+    roots: tuple[str | os.PathLike[str] | None, str | None] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        environ: Mapping[str, str] = os.environ if self.trust_env else {}
+        if self.proxy is None:
+            proxies = environment_proxies(environ)
+        else:
+            proxy = Proxy.from_url(self.proxy)
+            proxies = {"http": proxy, "https": proxy}
+        if self.no_proxy is None:
+            direct = environment_exceptions(environ)
+        else:
+            direct = Exceptions(self.no_proxy, setting="no_proxy")
+        object.__setattr__(self, "routes", Routes(proxies, direct))
+        roots = environment_roots(environ) if self.ca_file is None else (self.ca_file, None)
+        object.__setattr__(self, "roots", roots)
+
+    def _check_numbers(self) -> None:
         if type(self.max_connections) is not int or not 1 <= self.max_connections <= 1000:
             raise ConfigurationError(
                 f"max_connections is {self.max_connections!r}; a number from 1 to 1000 is needed.",
                 field="max_connections",
             )
-        if self.proxy is not None:
-            _read_proxy(self.proxy)
+        kept: object = self.keepalive_expiry
+        if isinstance(kept, bool) or not isinstance(kept, int | float) or not 0 <= kept <= _DAY:
+            raise ConfigurationError(
+                f"keepalive_expiry is {kept!r}; a number of seconds from 0 to {_DAY} is needed.",
+                field="keepalive_expiry",
+            )
 
 
 class Engine:
@@ -117,52 +154,29 @@ class Engine:
         self.core: Any = importlib.import_module(family.engine)
         self.user_agent = f"smart-async/{importlib.metadata.version('smart-async')}"
         self._options = options
+        self.routes = options.routes
         self._context = _tls_context(options, options.cert)
-        self._proxy = self._make_proxy(options)
+        # The proxy is not the server that the client's certificate is meant for.
+        self._proxy_context = _tls_context(options, None) if options.routes.secure_proxies else None
 
-    def pool(self, kind: str, **more: object) -> Any:
-        """Return a new pool of the engine's class *kind*."""
+    def pool(self, kind: str, proxy: Proxy | None, **more: object) -> Any:
+        """Return a new pool of the engine's class *kind*, whose connections go through *proxy*, if any."""
         size = self._options.max_connections
         return getattr(self.core, kind)(
             ssl_context=self._context,
-            proxy=self._proxy,
+            proxy=None if proxy is None else self._engines_own(proxy),
             max_connections=size,
             max_keepalive_connections=size,
-            keepalive_expiry=_KEEP_ALIVE,
+            keepalive_expiry=self._options.keepalive_expiry,
             **more,
         )
 
-    def _make_proxy(self, options: Options) -> Any:
-        if options.proxy is None:
-            return None
-        scheme, host, port, auth = _read_proxy(options.proxy)
+    def _engines_own(self, proxy: Proxy) -> Any:
         return self.core.Proxy(
-            url=self.core.URL(scheme=scheme, host=host, port=port, target="/"),
-            auth=auth,
-            # The proxy is not the server that the client's certificate is meant for.
-            ssl_context=_tls_context(options, None) if scheme == "https" else None,
+            url=self.core.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/"),
+            auth=proxy.auth,
+            ssl_context=self._proxy_context if proxy.scheme == "https" else None,
         )
-
-
-def _read_proxy(text: str) -> tuple[str, str, int, tuple[bytes, bytes] | None]:
-    def refuse(rule: str) -> ConfigurationError:
-        return ConfigurationError(
-            rule, field="proxy", advice="Give the proxy as a URL such as http://proxy.example.com:8080."
-        )
-
-    match = _PROXY.fullmatch(text)
-    if not match:
-        raise refuse("proxy must be an http:// or https:// URL of a host, without a path.")
-    scheme, place, user = match["scheme"].lower(), match["place"], match["user"]
-    try:
-        url = parse_url(f"https://{place}", field="proxy")
-    except ConfigurationError as exc:
-        raise refuse(exc.message) from None
-    port = url.port if _HAS_PORT.search(place) else {"http": 80, "https": 443}[scheme]
-    if user is None:
-        return scheme, url.host, port, None
-    name, _, password = user.partition(":")
-    return scheme, url.host, port, (unquote_to_bytes(name), unquote_to_bytes(password))
 
 
 def _tls_context(options: Options, cert: ClientCertificate | None) -> ssl.SSLContext:
@@ -170,10 +184,12 @@ def _tls_context(options: Options, cert: ClientCertificate | None) -> ssl.SSLCon
     # a certificate and checks the host name from the start.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    file, folder = options.roots
     try:
-        context.load_verify_locations(cafile=options.ca_file or _public_roots())
+        context.load_verify_locations(file or (None if folder else _public_roots()), folder)
     except (OSError, ValueError) as exc:
-        raise _unusable("ca_file", "certificates to trust", exc) from None
+        setting = "ca_file" if options.ca_file else "SSL_CERT_FILE"
+        raise _unusable(setting, "certificates to trust", exc) from None
     if cert is not None:
         try:
             context.load_cert_chain(cert.certfile, cert.keyfile, _password(cert))

@@ -20,6 +20,7 @@ from smart_async.transports._attempt import Attempt
 from smart_async.transports._engine import Engine
 from smart_async.transports._httpx_base import BaseTransport, opened
 from smart_async.transports._network import CarefulBackend
+from smart_async.transports._routes import Proxy
 
 __all__ = ("AsyncFamilyTransport",)
 
@@ -34,21 +35,21 @@ class _Pool:
 
 
 class _Loop:
-    """The async pool of one event loop, and the right to use it."""
+    """The async pools of one event loop, one for each way, and the right to use them."""
 
     def __init__(self, engine: Engine, size: int) -> None:
         import anyio
 
         self.free = anyio.CapacityLimiter(size)
-        self.pool: _Pool | None = None
+        self.pools: dict[Proxy | None, _Pool] = {}
         self._engine = engine
         self._backend = CarefulBackend(engine.core)
 
     @asynccontextmanager
-    async def use(self, *, fresh: bool) -> AsyncGenerator[Any]:
+    async def use(self, proxy: Proxy | None, *, fresh: bool) -> AsyncGenerator[Any]:
         import anyio
 
-        pool = self._choose(fresh=fresh)
+        pool = self._choose(proxy, fresh=fresh)
         pool.users += 1
         try:
             yield pool.inner
@@ -61,16 +62,21 @@ class _Loop:
                 with anyio.CancelScope(shield=True):
                     await pool.inner.aclose()
 
-    def _choose(self, *, fresh: bool) -> _Pool:
+    def _choose(self, proxy: Proxy | None, *, fresh: bool) -> _Pool:
         if fresh:
-            return self._new_pool(retired=True)
-        if self.pool is None or self.pool.retired:
-            self.pool = self._new_pool(retired=False)
-        return self.pool
+            return self._new_pool(proxy, retired=True)
+        pool = self.pools.get(proxy)
+        if pool is None or pool.retired:
+            pool = self.pools[proxy] = self._new_pool(proxy, retired=False)
+        return pool
 
-    def _new_pool(self, *, retired: bool) -> _Pool:
-        inner = self._engine.pool("AsyncConnectionPool", network_backend=self._backend)
+    def _new_pool(self, proxy: Proxy | None, *, retired: bool) -> _Pool:
+        inner = self._engine.pool("AsyncConnectionPool", proxy, network_backend=self._backend)
         return _Pool(inner, retired=retired)
+
+    async def aclose(self) -> None:
+        for pool in self.pools.values():
+            await pool.inner.aclose()
 
 
 class AsyncFamilyTransport(BaseTransport):
@@ -81,10 +87,16 @@ class AsyncFamilyTransport(BaseTransport):
     other or in different threads.
 
     Args:
-        proxy: URL of an HTTP proxy such as `http://user:password@proxy.example.com:8080`.
+        proxy: URL of an HTTP proxy such as `http://user:password@proxy.example.com:8080`, user name and
+            password percent-encoded. The proxy itself may be an https:// one.
+        no_proxy: The hosts that are reached without the proxy: names, which cover all below them,
+            addresses, networks such as `10.0.0.0/8`, or `*`; a list, or one string with commas.
         ca_file: Path of a PEM file with the certificates to trust, instead of the public ones.
         cert: The client's own certificate, for servers that want mutual TLS.
         max_connections: How many connections each event loop may have open at once.
+        keepalive_expiry: Seconds that an idle connection is kept for the next request.
+        trust_env: Whether `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and
+            `SSL_CERT_DIR` count, each where the option that means the same is not given.
 
     Raises:
         ConfigurationError: If an option cannot be used, or the library is not installed.
@@ -108,7 +120,7 @@ class AsyncFamilyTransport(BaseTransport):
         engine = self._engine
         if engine is None:
             engine = await anyio.to_thread.run_sync(self._load)
-        attempt = Attempt(request, timeouts, engine.user_agent)
+        attempt = Attempt(request, timeouts, engine.user_agent, engine.routes)
         loop = self._loop(engine)
         with anyio.move_on_after(attempt.patience) as waiting:
             await loop.free.acquire()
@@ -125,8 +137,8 @@ class AsyncFamilyTransport(BaseTransport):
         self._closed = True
         self._check_fork()
         loop = self._loops.pop(_running_loop(), None)
-        if loop is not None and loop.pool is not None:
-            await loop.pool.inner.aclose()
+        if loop is not None:
+            await loop.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,7 +171,10 @@ async def _async_exchange(
     body, complete = None, False
     with anyio.move_on_after(attempt.left) as scope:
         try:
-            async with loop.use(fresh=fresh) as pool, pool.stream(**attempt.arguments(core, trace)) as answer:
+            async with (
+                loop.use(attempt.proxy, fresh=fresh) as pool,
+                pool.stream(**attempt.arguments(core, trace)) as answer,
+            ):
                 body = attempt.receive(answer.status, answer.headers)
                 async for chunk in answer.aiter_stream():
                     if body.feed(chunk):

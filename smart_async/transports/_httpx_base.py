@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from typing import ClassVar
 
 from smart_async.errors import ConfigurationError, TransportError
 from smart_async.messages import Request, Response
-from smart_async.transports._engine import ClientCertificate, Engine, Family, Options
+from smart_async.transports._engine import KEEP_ALIVE, ClientCertificate, Engine, Family, Options
 
 __all__ = ("BaseTransport", "opened")
 
@@ -22,12 +23,23 @@ class BaseTransport:
         self,
         *,
         proxy: str | None = None,
+        no_proxy: str | Iterable[str] | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         cert: ClientCertificate | None = None,
         max_connections: int = 10,
+        keepalive_expiry: float = KEEP_ALIVE,
+        trust_env: bool = False,
     ) -> None:
         self.family.check_installed()
-        self._options = Options(proxy=proxy, ca_file=ca_file, cert=cert, max_connections=max_connections)
+        self._options = Options(
+            proxy=proxy,
+            no_proxy=no_proxy,
+            ca_file=ca_file,
+            cert=cert,
+            max_connections=max_connections,
+            keepalive_expiry=keepalive_expiry,
+            trust_env=trust_env,
+        )
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self._pid = os.getpid()

@@ -18,29 +18,39 @@ from smart_async.transports._attempt import Attempt
 from smart_async.transports._engine import Engine
 from smart_async.transports._httpx_base import BaseTransport, opened
 from smart_async.transports._network import DeadlineBackend, until
+from smart_async.transports._routes import Proxy
 
 __all__ = ("FamilyTransport",)
 
 
 class _Slots:
-    """The blocking pool, and the right to use it."""
+    """The blocking pools, one for each way, and the right to use them."""
 
     def __init__(self, engine: Engine, size: int) -> None:
         self.free = threading.BoundedSemaphore(size)
         self.backend = DeadlineBackend(engine.core)
         self._engine = engine
-        self.pool = self._new_pool()
+        self._lock = threading.Lock()
+        self._pools: dict[Proxy | None, Any] = {}
 
     @contextmanager
-    def use(self, *, fresh: bool) -> Generator[Any]:
+    def use(self, proxy: Proxy | None, *, fresh: bool) -> Generator[Any]:
         if fresh:
-            with self._new_pool() as pool:
+            with self._new_pool(proxy) as pool:
                 yield pool
         else:
-            yield self.pool
+            with self._lock:
+                pool = self._pools.get(proxy)
+                if pool is None:
+                    pool = self._pools[proxy] = self._new_pool(proxy)
+            yield pool
 
-    def _new_pool(self) -> Any:
-        return self._engine.pool("ConnectionPool", network_backend=self.backend)
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+    def _new_pool(self, proxy: Proxy | None) -> Any:
+        return self._engine.pool("ConnectionPool", proxy, network_backend=self.backend)
 
 
 class FamilyTransport(BaseTransport):
@@ -48,16 +58,22 @@ class FamilyTransport(BaseTransport):
     Sends requests for `SmartClient`, over connections that are kept and shared between threads.
 
     Nothing is opened or loaded before the first request. No redirect is followed, no cookie kept, and
-    neither proxies nor certificates are taken from the environment.
+    neither proxies nor certificates are taken from the environment unless `trust_env` says so.
 
     The deadline of a request holds for everything but the operating system's name lookup, which cannot
     be interrupted.
 
     Args:
-        proxy: URL of an HTTP proxy such as `http://user:password@proxy.example.com:8080`.
+        proxy: URL of an HTTP proxy such as `http://user:password@proxy.example.com:8080`, user name and
+            password percent-encoded. The proxy itself may be an https:// one.
+        no_proxy: The hosts that are reached without the proxy: names, which cover all below them,
+            addresses, networks such as `10.0.0.0/8`, or `*`; a list, or one string with commas.
         ca_file: Path of a PEM file with the certificates to trust, instead of the public ones.
         cert: The client's own certificate, for servers that want mutual TLS.
         max_connections: How many connections may be open at once.
+        keepalive_expiry: Seconds that an idle connection is kept for the next request.
+        trust_env: Whether `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and
+            `SSL_CERT_DIR` count, each where the option that means the same is not given.
 
     Raises:
         ConfigurationError: If an option cannot be used, or the library is not installed.
@@ -75,11 +91,11 @@ class FamilyTransport(BaseTransport):
         """
         self._check_usable(request)
         engine, slots = self._ready()
-        attempt = Attempt(request, timeouts, engine.user_agent)
+        attempt = Attempt(request, timeouts, engine.user_agent, engine.routes)
         if not slots.free.acquire(timeout=attempt.patience):
             raise attempt.busy(self._options.max_connections)
         try:
-            with until(attempt.deadline), slots.use(fresh=request.fresh) as pool:
+            with until(attempt.deadline), slots.use(attempt.proxy, fresh=request.fresh) as pool:
                 outcome = _exchange(pool, attempt, engine.core)
         finally:
             slots.free.release()
@@ -91,7 +107,7 @@ class FamilyTransport(BaseTransport):
         self._check_fork()
         slots, self._slots = self._slots, None
         if slots is not None:
-            slots.pool.close()
+            slots.close()
 
     def __enter__(self) -> Self:
         return self

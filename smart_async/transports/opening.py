@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from smart_async.errors import ConfigurationError
 from smart_async.interfaces import AsyncTransport, Transport
-from smart_async.transports._engine import ClientCertificate
+from smart_async.transports._engine import KEEP_ALIVE, ClientCertificate
 
 __all__ = ("open_async_transport", "open_transport")
 
@@ -16,9 +17,12 @@ def open_transport(
     transport: Transport | str | None = None,
     *,
     proxy: str | None = None,
+    no_proxy: str | Iterable[str] | None = None,
     ca_file: str | os.PathLike[str] | None = None,
     cert: ClientCertificate | None = None,
     max_connections: int = 10,
+    keepalive_expiry: float = KEEP_ALIVE,
+    trust_env: bool = False,
 ) -> Transport:
     """
     Return the transport for `SmartClient` that *transport* means.
@@ -27,9 +31,12 @@ def open_transport(
         transport: `"httpx"` (also meant by None), `"httpx2"`, or an object with `send` and `close`,
             which is returned as it is.
         proxy: As in `HttpxTransport`; only where a library is named.
-        ca_file: Likewise.
-        cert: Likewise.
-        max_connections: Likewise.
+        no_proxy: Likewise, as is the rest.
+        ca_file: See there.
+        cert: See there.
+        max_connections: See there.
+        keepalive_expiry: See there.
+        trust_env: See there.
 
     Raises:
         ConfigurationError: If there is no such transport, if it serves `AsyncSmartClient` only, or if
@@ -45,7 +52,15 @@ def open_transport(
         return transport
     kinds = {"httpx": HttpxTransport, "httpx2": Httpx2Transport}
     kind = _choose(transport, kinds, needs="send() and close()", client="SmartClient")
-    made: Transport = kind(proxy=proxy, ca_file=ca_file, cert=cert, max_connections=max_connections)
+    made: Transport = kind(
+        proxy=proxy,
+        no_proxy=no_proxy,
+        ca_file=ca_file,
+        cert=cert,
+        max_connections=max_connections,
+        keepalive_expiry=keepalive_expiry,
+        trust_env=trust_env,
+    )
     return made
 
 
@@ -53,9 +68,12 @@ def open_async_transport(
     transport: AsyncTransport | str | None = None,
     *,
     proxy: str | None = None,
+    no_proxy: str | Iterable[str] | None = None,
     ca_file: str | os.PathLike[str] | None = None,
     cert: ClientCertificate | None = None,
     max_connections: int = 10,
+    keepalive_expiry: float = KEEP_ALIVE,
+    trust_env: bool = False,
 ) -> AsyncTransport:
     """
     Return the transport for `AsyncSmartClient` that *transport* means; the twin of `open_transport`.
@@ -64,9 +82,12 @@ def open_async_transport(
         transport: `"httpx"` (also meant by None), `"httpx2"`, or an object with `async_send` and
             `aclose`, which is returned as it is.
         proxy: As in `AsyncHttpxTransport`; only where a library is named.
-        ca_file: Likewise.
-        cert: Likewise.
-        max_connections: Likewise.
+        no_proxy: Likewise, as is the rest.
+        ca_file: See there.
+        cert: See there.
+        max_connections: See there.
+        keepalive_expiry: See there.
+        trust_env: See there.
 
     Raises:
         ConfigurationError: If there is no such transport, if it serves `SmartClient` only, or if its
@@ -79,7 +100,15 @@ def open_async_transport(
         return transport
     kinds = {"httpx": AsyncHttpxTransport, "httpx2": AsyncHttpx2Transport}
     kind = _choose(transport, kinds, needs="async_send() and aclose()", client="AsyncSmartClient")
-    made: AsyncTransport = kind(proxy=proxy, ca_file=ca_file, cert=cert, max_connections=max_connections)
+    made: AsyncTransport = kind(
+        proxy=proxy,
+        no_proxy=no_proxy,
+        ca_file=ca_file,
+        cert=cert,
+        max_connections=max_connections,
+        keepalive_expiry=keepalive_expiry,
+        trust_env=trust_env,
+    )
     return made
 
 

@@ -57,7 +57,7 @@ async def test_service_after_many_cancellations(kind, servers):
         assert served == [200] * 12
         (loop,) = transport._loops.values()
         assert loop.free.borrowed_tokens == 0
-        assert loop.pool.users == 0
+        assert [pool.users for pool in loop.pools.values()] == [0]
 
 
 @KINDS
@@ -207,7 +207,7 @@ async def test_another_process_gets_its_own_connections(kind, servers):
         transport._pid = -1
         await transport.async_send(request_to(server), Timeouts())
         assert server.connections == 2
-        await parents.pool.inner.aclose()
+        await parents.aclose()
 
 
 @KINDS

@@ -187,6 +187,14 @@ class TestConnections:
         assert caller.send(get(server)).status == 200
         assert server.connections == 2
 
+    def test_how_long_connections_are_kept(self, caller, servers):
+        """An idle connection is used again only within keepalive_expiry; with 0 never."""
+        server = servers.honest()
+        caller.open(keepalive_expiry=0)
+        for _ in range(3):
+            caller.send(get(server))
+        assert (len(server.requests), server.connections) == (3, 3)
+
     def test_nothing_is_sent_after_close(self, caller, servers):
         """A closed transport says so, and may be closed again."""
         server = servers.honest()

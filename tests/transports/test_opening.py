@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from smart_async.interfaces import AsyncTransport, Transport
 from smart_async.transports import (
     AsyncHttpx2Transport,
     AsyncHttpxTransport,
+    ClientCertificate,
     Httpx2Transport,
     HttpxTransport,
     ScriptedTransport,
@@ -30,6 +32,25 @@ def test_names(given, kind):
     assert repr(waiting) == f"<Async{kind}Transport, at most 4 connections>"
     assert isinstance(blocking, Transport)
     assert isinstance(waiting, AsyncTransport)
+
+
+@pytest.mark.parametrize("opener", [open_transport, open_async_transport])
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_options(opener, library):
+    """Every option of the transports is one of both openers, under the same name, and arrives."""
+    options = {
+        "proxy": "http://proxy.example.com:8080",
+        "no_proxy": "hospital.example",
+        "ca_file": "/etc/ca.pem",
+        "cert": ClientCertificate(certfile="/etc/client.pem"),
+        "max_connections": 3,
+        "keepalive_expiry": 2.5,
+        "trust_env": True,
+    }
+    made = opener(library, **options)
+    assert {name: getattr(made._options, name) for name in options} == options
+    names = set(inspect.signature(opener).parameters) - {"transport"}
+    assert names == set(inspect.signature(type(made)).parameters) == set(options)
 
 
 def test_objects_are_used_as_they_are():

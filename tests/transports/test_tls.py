@@ -80,7 +80,7 @@ def test_a_bad_certificate(caller, servers, authority, ca_file, kind, problem):
             with other.cert_pem.tempfile() as cert, other.private_key_pem.tempfile() as key:
                 context.load_cert_chain(cert, key)
     error = refusal(caller, servers.honest(cert=context))
-    assert error.message.startswith("The server's certificate is not accepted: ")
+    assert error.message.startswith("The certificate of the server is not accepted: ")
     assert problem in error.message
     assert "ca_file" in error.advice
 
@@ -136,7 +136,7 @@ def test_the_context_itself():
     assert context.check_hostname is True
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.keylog_filename is None
-    for name in ("verify", "trust_env", "ssl_context"):
+    for name in ("verify", "ssl_context"):
         with pytest.raises(TypeError):
             HttpxTransport(**{name: False})
 
