@@ -31,7 +31,19 @@ except ModuleNotFoundError as exc:  # pragma: no cover - a test does this in a p
         advice='Install it with: pip install "smart-async[sandbox]"',
     ) from exc
 from smart_async.sandbox.clients import SandboxClient
+from smart_async.sandbox.faults import Fault, Faults
 from smart_async.sandbox.transport import SandboxTransport
-from smart_async.sandbox.verdicts import Received, Verdict
+from smart_async.sandbox.verdicts import Exchange, Received, Replay, Verdict
 
-__all__ = ("Received", "Sandbox", "SandboxClient", "SandboxTransport", "Verdict", "serve")
+__all__ = (
+    "Exchange",
+    "Fault",
+    "Faults",
+    "Received",
+    "Replay",
+    "Sandbox",
+    "SandboxClient",
+    "SandboxTransport",
+    "Verdict",
+    "serve",
+)

@@ -73,7 +73,7 @@ class AssertionJudge:
         header, claims = _take_apart(assertion)
         _check_header(header)
         client = self._client(claims, case)
-        key = self._key(client, header)
+        key = self._key(client, header, case)
         _check_signature(assertion, header["alg"], key)
         _check_audience(claims, audiences)
         expires_at = self._check_times(claims)
@@ -92,12 +92,12 @@ class AssertionJudge:
         case.client_id = client.client_id
         return client
 
-    def _key(self, client: SandboxClient, header: JSONObject) -> JSONObject:
+    def _key(self, client: SandboxClient, header: JSONObject, case: Case) -> JSONObject:
         if "jku" in header and (client.jwks_uri is None or header["jku"] != client.jwks_uri):
             raise invalid_client("AS-06", "the header jku is not the JWKS URL registered for this client")
         kid, key_type = header["kid"], _KEY_TYPES[header["alg"]]
         fitting = [
-            key for key in self._keys.of(client) if key.get("kid") == kid and key.get("kty") == key_type
+            key for key in self._keys.of(client, case) if key.get("kid") == kid and key.get("kty") == key_type
         ]
         if len(fitting) != 1:
             raise invalid_client(

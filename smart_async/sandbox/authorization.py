@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 from smart_async.messages import Response
 from smart_async.sandbox.clients import Registry, SandboxClient
+from smart_async.sandbox.faults import Faults
 from smart_async.sandbox.forms import post_fields, strict_fields
 from smart_async.sandbox.grants import Grant, GrantStore
 from smart_async.sandbox.replies import page, redirect
@@ -34,6 +36,7 @@ class Authorization:
         place: The sandbox's URLs.
         user: The relative reference to the user who is always signed in.
         standalone: The launch context that a standalone launch ends up with.
+        faults: What goes wrong on demand.
         seen: States and challenges of earlier requests, for noticing a repeated one.
 
     Spec: SMART App Launch 2.2, obtain authorization code; RFC 6749, section 4.1; RFC 7636; RFC 9207.
@@ -44,6 +47,7 @@ class Authorization:
     place: Place
     user: str
     standalone: dict[str, Any]
+    faults: Faults
     seen: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def answer(self, case: Case) -> Response:
@@ -68,6 +72,8 @@ class Authorization:
             refusal = exc
         if "state" in fields:
             parameters["state"] = fields["state"]
+        if self.faults.take("wrong_state", case):
+            parameters["state"] = secrets.token_urlsafe(32)
         response = redirect(redirect_uri, {**parameters, "iss": self.place.issuer}, status=status)
         if refusal is not None:
             raise _RedirectedError(refusal, response)

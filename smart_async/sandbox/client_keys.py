@@ -12,8 +12,9 @@ from smart_async.errors import ProtocolError
 from smart_async.limits import DOCUMENT_BYTES, JWKS_KEYS, METADATA_TTL_MAX
 from smart_async.messages import Headers, JSONObject, Response, parse_url, strict_loads
 from smart_async.sandbox.clients import SandboxClient
+from smart_async.sandbox.faults import Faults
 from smart_async.sandbox.shapes import is_list, is_object
-from smart_async.sandbox.verdicts import invalid_client
+from smart_async.sandbox.verdicts import Case, invalid_client
 
 __all__ = ("ClientKeys", "Fetch", "fetch_jwks")
 
@@ -31,22 +32,37 @@ class ClientKeys:
     Args:
         fetch: Gets a JWK Set from a URL.
         clock: Returns Unix seconds.
+        faults: What goes wrong on demand.
 
     Spec: SMART App Launch 2.2, client authentication: asymmetric (registering keys; AS-15 to AS-17).
     """
 
-    def __init__(self, fetch: Fetch, clock: Callable[[], float]) -> None:
+    def __init__(self, fetch: Fetch, clock: Callable[[], float], faults: Faults) -> None:
         self._fetch = fetch
         self._clock = clock
+        self._faults = faults
+        self._first: dict[str, list[JSONObject]] = {}
         self._cache: dict[str, tuple[float, list[JSONObject]]] = {}
 
-    def of(self, client: SandboxClient) -> list[JSONObject]:
+    def of(self, client: SandboxClient, case: Case) -> list[JSONObject]:
         """
         Return the keys registered for *client*.
+
+        Args:
+            client: The client.
+            case: The request that they are needed for.
 
         Raises:
             RefusedError: If they cannot be had.
         """
+        known = self._first.get(client.client_id)
+        if known is not None and self._faults.take("stale_client_keys", case):
+            return known
+        keys = self._current(client)
+        self._first.setdefault(client.client_id, keys)
+        return keys
+
+    def _current(self, client: SandboxClient) -> list[JSONObject]:
         if client.jwks is not None:
             return _keys_of(client.jwks)
         if client.jwks_uri is None:

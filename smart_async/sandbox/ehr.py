@@ -16,9 +16,10 @@ from smart_async.sandbox.charts import Charts
 from smart_async.sandbox.client_keys import Fetch, fetch_jwks
 from smart_async.sandbox.clients import SandboxClient
 from smart_async.sandbox.data import DEFAULT_USER, synthetic_resources
+from smart_async.sandbox.faults import Faults
 from smart_async.sandbox.settings import Place, Settings
 from smart_async.sandbox.transport import SandboxTransport
-from smart_async.sandbox.verdicts import Received, Verdict
+from smart_async.sandbox.verdicts import Exchange, Received, Replay, Verdict
 from smart_async.sandbox.wiring import assemble
 
 __all__ = ("Sandbox",)
@@ -46,9 +47,15 @@ class Sandbox:
         patient: The id of the patient that a standalone launch ends up with.
         user: The relative reference to the user who is always signed in.
         fetch: Gets a client's JWK Set from its URL: bytes, or a `Response` where caching matters.
+        faults: What shall go wrong from the start: names, or a mapping from names to the arguments of
+            `faults.add`.
+
+    Attributes:
+        faults: What goes wrong on demand; more can be added at any time.
+        resources: The data, by type and id.
 
     Raises:
-        ConfigurationError: If the base URL, the patient or the user is unusable.
+        ConfigurationError: If the base URL, the patient, the user or a fault is unusable.
     """
 
     def __init__(
@@ -66,10 +73,12 @@ class Sandbox:
         patient: str = "patient-amber",
         user: str = DEFAULT_USER,
         fetch: Fetch = fetch_jwks,
+        faults: Iterable[str] | Mapping[str, Mapping[str, Any]] = (),
     ) -> None:
+        self.faults = Faults(faults)
         self._place = Place(base_url)
         self._settings = Settings(
-            clock=clock,
+            clock=self.faults.clock(clock),
             access_token_lifetime=access_token_lifetime,
             backend_token_lifetime=backend_token_lifetime,
             refresh_token_lifetime=refresh_token_lifetime,
@@ -88,6 +97,7 @@ class Sandbox:
             user=user,
             standalone=self._charts.context(patient, self._charts.first_encounter(patient)),
             fetch=fetch,
+            faults=self.faults,
         )
         self._registry, self._ledger, self._grants, self._app = parts
 
@@ -125,6 +135,16 @@ class Sandbox:
     def verdicts(self) -> list[Verdict]:
         """What was thought of each request to a judging endpoint, oldest first."""
         return self._ledger.verdicts
+
+    @property
+    def replays(self) -> list[Replay]:
+        """Every code and refresh token that was presented again after its one use, oldest first."""
+        return self._ledger.replays
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """Every request with its verdicts, faults and the answer's status, oldest first."""
+        return self._ledger.exchanges
 
     @property
     def patients(self) -> tuple[str, ...]:

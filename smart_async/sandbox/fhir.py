@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from smart_async.messages import Response, Secret
 from smart_async.sandbox.data import RESOURCE_TYPES, Resource, compartment
+from smart_async.sandbox.faults import Faults
 from smart_async.sandbox.forms import strict_fields
 from smart_async.sandbox.grants import AccessToken, GrantStore
 from smart_async.sandbox.replies import json_reply
@@ -37,6 +38,7 @@ class FhirEndpoint:
         resources: The data, by type and id.
         grants: Knows the access tokens.
         place: The sandbox's URLs.
+        faults: What goes wrong on demand.
 
     Spec: FHIR R4, RESTful API; RFC 6750; SMART App Launch 2.2, scopes and launch context.
     """
@@ -44,6 +46,7 @@ class FhirEndpoint:
     resources: dict[str, dict[str, Resource]]
     grants: GrantStore
     place: Place
+    faults: Faults
 
     def answer(self, case: Case) -> Response:
         """
@@ -53,6 +56,8 @@ class FhirEndpoint:
             RefusedError: With the status and the broken rule.
         """
         token = self._token(case)
+        if self.faults.take("insufficient_scope", case):
+            raise _forbidden("the token has too little scope")
         parts = case.received.path.removeprefix("/fhir/").split("/")
         if case.received.method != "GET":
             raise _refuse("FHIR R4 §3.1.0", "the sandbox is read-only", status=405)
@@ -60,7 +65,7 @@ class FhirEndpoint:
             raise _refuse("FHIR R4 §3.1.0", f"'{'/'.join(parts)[:100]}' is not served here", status=404)
         if len(parts) == 2:
             return self._read(token, parts[0], parts[1])
-        return self._search(token, parts[0], strict_fields(case.received.query))
+        return self._search(token, parts[0], strict_fields(case.received.query), case)
 
     def refuse(self, refusal: RefusedError) -> Response:
         """Return the answer to a refused request: an OperationOutcome."""
@@ -88,6 +93,8 @@ class FhirEndpoint:
         if known is not None:
             case.client_id = known.grant.client_id
         token = self.grants.access(text.strip()) if known else None
+        if token is not None and self.faults.take("fhir_401", case):
+            token = None
         if token is None:
             rule, message = ("TK-25", "expired or was revoked") if known else ("TK-21", "is unknown here")
             if text.strip() == str(Secret("")):
@@ -106,7 +113,7 @@ class FhirEndpoint:
             raise _forbidden(f"the scopes of the token do not reach {resource_type}/{identifier[:64]}")
         return json_reply(resource, media_type=FHIR_JSON)
 
-    def _search(self, token: AccessToken, resource_type: str, fields: dict[str, str]) -> Response:
+    def _search(self, token: AccessToken, resource_type: str, fields: dict[str, str], case: Case) -> Response:
         scopes = _allowing(token, "s", resource_type)
         wanted = {name: value for name, value in fields.items() if name not in CONTROL}
         for name in wanted:
@@ -120,12 +127,20 @@ class FhirEndpoint:
             for resource in self.resources[resource_type].values()
             if matches(resource, wanted.items()) and _visible(resource, scopes, token)
         ]
-        return json_reply(self._bundle(resource_type, found, fields, wanted), media_type=FHIR_JSON)
+        paged = self.faults.take("page_size", case)
+        most = _PAGE_MOST if paged is None else int(paged.value or 1)
+        bundle = self._bundle(resource_type, found, fields, wanted, most)
+        return json_reply(bundle, media_type=FHIR_JSON)
 
     def _bundle(
-        self, resource_type: str, found: list[Resource], fields: dict[str, str], wanted: dict[str, str]
+        self,
+        resource_type: str,
+        found: list[Resource],
+        fields: dict[str, str],
+        wanted: dict[str, str],
+        most: int,
     ) -> dict[str, Any]:
-        count = min(_number(fields, "_count", _PAGE), _PAGE_MOST)
+        count = min(_number(fields, "_count", _PAGE), most)
         offset = _number(fields, "_offset", 0)
         links = [{"relation": "self", "url": self._url(resource_type, wanted, count, offset)}]
         if 0 < count < len(found) - offset:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
-from functools import cached_property
 from typing import Any
 
 from joserfc import jwt
@@ -18,7 +17,7 @@ __all__ = ("IdTokenIssuer",)
 
 class IdTokenIssuer:
     """
-    Signs ID tokens with RS256, by a key made when it is first needed.
+    Signs ID tokens with RS256, by a key made when it is first needed and replaced on demand.
 
     Args:
         place: The sandbox's URLs.
@@ -30,23 +29,31 @@ class IdTokenIssuer:
     def __init__(self, place: Place, settings: Settings) -> None:
         self._place = place
         self._settings = settings
+        self._made: RSAKey | None = None
 
-    @cached_property
+    @property
     def _key(self) -> RSAKey:
-        return RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
+        if self._made is None:
+            self._made = _new_key()
+        return self._made
 
     @property
     def jwks(self) -> dict[str, Any]:
         """The public keys, as a JWK Set."""
         return {"keys": [self._key.as_dict(private=False)]}
 
-    def issue(self, grant: Grant, access_token: str) -> str:
+    def rotate(self) -> None:
+        """Replace the key: what the old one signed can no longer be verified with the published set."""
+        self._made = _new_key()
+
+    def issue(self, grant: Grant, access_token: str, *, hidden: bool = False) -> str:
         """
         Return the ID token that belongs to *access_token*.
 
         Args:
             grant: A grant with a user.
             access_token: The access token of the same answer, for `at_hash`.
+            hidden: Whether to sign with a key that is not published.
         """
         now = int(self._settings.clock())
         claims: dict[str, Any] = {
@@ -61,8 +68,8 @@ class IdTokenIssuer:
             claims["nonce"] = grant.nonce
         if "fhirUser" in grant.scopes:
             claims["fhirUser"] = self.fhir_user(grant)
-        header = {"alg": "RS256", "typ": "JWT", "kid": self._key.kid}
-        return jwt.encode(header, claims, self._key, algorithms=["RS256"])
+        key = _new_key() if hidden else self._key
+        return jwt.encode({"alg": "RS256", "typ": "JWT", "kid": key.kid}, claims, key, algorithms=["RS256"])
 
     def subject(self, grant: Grant) -> str:
         """Return the user's `sub`: stable, and saying nothing about the user."""
@@ -71,6 +78,10 @@ class IdTokenIssuer:
     def fhir_user(self, grant: Grant) -> str:
         """Return the absolute URL of the user's FHIR resource."""
         return f"{self._place.fhir_base}/{grant.user}"
+
+
+def _new_key() -> RSAKey:
+    return RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
 
 
 def _left_half(access_token: str) -> str:

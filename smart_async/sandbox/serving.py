@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -14,6 +15,7 @@ from smart_async.errors import ConfigurationError
 from smart_async.messages import is_loopback
 from smart_async.sandbox.documents import NOTICE
 from smart_async.sandbox.ehr import Sandbox
+from smart_async.sandbox.wire import LINE, SocketLine
 
 __all__ = ("serve",)
 
@@ -89,7 +91,7 @@ def _running(server: _Server, listener: socket.socket) -> Generator[None, None, 
 
 def _config(sandbox: Sandbox) -> uvicorn.Config:
     return uvicorn.Config(
-        sandbox.app,
+        _with_line(sandbox.app),
         loop="asyncio",
         http="h11",
         ws="none",
@@ -97,8 +99,18 @@ def _config(sandbox: Sandbox) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,  # the sandbox's clock makes it
         timeout_graceful_shutdown=1,
     )
+
+
+def _with_line(app: Any) -> Any:
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        # uvicorn hands out no connection, but its send is a method of the object that has it.
+        scope[LINE] = SocketLine(send.__self__.transport)
+        await app(scope, receive, send)
+
+    return serve
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ from typing import Any
 from smart_async.messages import Response
 from smart_async.sandbox.client_auth import ClientAuthenticator
 from smart_async.sandbox.clients import SandboxClient
+from smart_async.sandbox.faults import Faults
 from smart_async.sandbox.forms import post_fields
 from smart_async.sandbox.grants import Code, Grant, GrantStore, RefreshToken
 from smart_async.sandbox.id_tokens import IdTokenIssuer
@@ -36,6 +37,7 @@ class TokenEndpoint:
         id_tokens: Signs ID tokens.
         place: The sandbox's URLs.
         settings: Lifetimes and behaviour.
+        faults: What goes wrong on demand.
 
     Spec: SMART App Launch 2.2, obtain access token, refresh access token, backend services; RFC 6749,
         section 5.
@@ -46,6 +48,7 @@ class TokenEndpoint:
     id_tokens: IdTokenIssuer
     place: Place
     settings: Settings
+    faults: Faults
 
     def answer(self, case: Case) -> Response:
         """
@@ -85,26 +88,29 @@ class TokenEndpoint:
     def _exchange(self, client: SandboxClient, fields: dict[str, str], case: Case) -> dict[str, Any]:
         if "code" not in fields:
             raise invalid_request("TK-02", "code is missing")
-        code = self._live_code(client, fields["code"])
+        code = self._live_code(client, fields["code"], case)
         _check_exchange(code, fields)
         for name in ("scope", "state", "aud"):
             if name in fields:
                 case.remark("TK-02", f"{name} has no place in the exchange of a code")
         code.used = True
-        document = self._issue(code.grant, code.grant.scopes, context=True)
+        document = self._issue(code.grant, code.grant.scopes, case, context=True)
         if {"offline_access", "online_access"} & set(code.grant.scopes):
             document["refresh_token"] = self.grants.new_refresh(code.grant)
         return document
 
-    def _live_code(self, client: SandboxClient, text: str) -> Code:
+    def _live_code(self, client: SandboxClient, text: str, case: Case) -> Code:
         code = self.grants.code(text)
         if code is None or code.grant.client_id != client.client_id:
             raise invalid_grant("RFC 6749 §4.1.3", "the code is unknown here or was issued to another client")
         if code.used:
+            case.replays.append("code")
             code.grant.revoked = True
             raise invalid_grant(
                 "RFC 6749 §4.1.2", "the code was used before; every token that came of it is revoked now"
             )
+        if self.faults.take("expired_code", case):
+            code.expires_at = self.settings.clock()
         if self.settings.clock() >= code.expires_at:
             raise invalid_grant("RFC 6749 §4.1.2", f"the code expired after {self.settings.code_lifetime} s")
         return code
@@ -112,21 +118,29 @@ class TokenEndpoint:
     def _refresh(self, client: SandboxClient, fields: dict[str, str], case: Case) -> dict[str, Any]:
         if "refresh_token" not in fields:
             raise invalid_request("RF-01", "refresh_token is missing")
-        old = self._live_refresh(client, fields["refresh_token"])
+        old = self._live_refresh(client, fields["refresh_token"], case)
         scopes = _narrowed(old.grant, fields.get("scope"), case)
-        document = self._issue(old.grant, scopes, context=self.settings.repeat_context)
-        if self.settings.rotate_refresh_tokens:
+        document = self._issue(old.grant, scopes, case, context=self.settings.repeat_context)
+        if self._rotates(case):
             old.used = True
             document["refresh_token"] = self.grants.new_refresh(old.grant)
         return document
 
-    def _live_refresh(self, client: SandboxClient, text: str) -> RefreshToken:
+    def _rotates(self, case: Case) -> bool:
+        if self.faults.take("non_rotating_refresh", case):
+            return False
+        return bool(self.faults.take("refresh_reuse_detection", case)) or self.settings.rotate_refresh_tokens
+
+    def _live_refresh(self, client: SandboxClient, text: str, case: Case) -> RefreshToken:
         token = self.grants.refresh(text)
         if token is None:
             raise invalid_grant("RFC 6749 §5.2", "the refresh token is unknown here")
         if token.grant.client_id != client.client_id:
             raise invalid_grant("RF-12", "the refresh token was issued to another client")
+        if self.faults.take("refresh_reused", case):
+            token.used = True
         if token.used:
+            case.replays.append("refresh_token")
             token.grant.revoked = True
             raise invalid_grant(
                 "RF-06", "the refresh token was replaced before; every token of this login is revoked now"
@@ -155,12 +169,21 @@ class TokenEndpoint:
         if not granted:
             raise invalid_scope("BS-13", "nothing of the requested scope is pre-authorized for this client")
         grant = Grant(client_id=client.client_id, scopes=granted)
-        return self._issue(grant, granted, context=False, lifetime=self.settings.backend_token_lifetime)
+        lifetime = self.settings.backend_token_lifetime
+        return self._issue(grant, granted, case, context=False, lifetime=lifetime)
 
     def _issue(
-        self, grant: Grant, scopes: tuple[str, ...], *, context: bool, lifetime: int | None = None
+        self,
+        grant: Grant,
+        scopes: tuple[str, ...],
+        case: Case,
+        *,
+        context: bool,
+        lifetime: int | None = None,
     ) -> dict[str, Any]:
         seconds = self.settings.access_token_lifetime if lifetime is None else lifetime
+        if (fault := self.faults.take("token_lifetime", case)) is not None:
+            seconds = int(fault.value or 0)
         access_token = self.grants.new_access(grant, scopes, seconds)
         document: dict[str, Any] = {
             "access_token": access_token,
@@ -171,8 +194,14 @@ class TokenEndpoint:
         if context:
             document.update(grant.context)
         if "openid" in scopes:
-            document["id_token"] = self.id_tokens.issue(grant, access_token)
+            document["id_token"] = self._id_token(grant, access_token, case)
         return document
+
+    def _id_token(self, grant: Grant, access_token: str, case: Case) -> str:
+        if self.faults.take("rotated_server_keys", case):
+            self.id_tokens.rotate()
+        hidden = self.faults.take("unknown_kid", case) is not None
+        return self.id_tokens.issue(grant, access_token, hidden=hidden)
 
 
 def _check_exchange(code: Code, fields: dict[str, str]) -> None:

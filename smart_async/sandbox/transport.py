@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from anyio import sleep
 from anyio.lowlevel import checkpoint
 
 from smart_async.errors import TransportError
 from smart_async.limits import Timeouts
 from smart_async.messages import Headers, Request, Response, parse_url
 from smart_async.sandbox.settings import Place
+from smart_async.sandbox.wire import LINE, MemoryLine
 
 __all__ = ("SandboxTransport",)
 
@@ -32,14 +35,35 @@ class SandboxTransport:
         self._place = place
         self._closed = False
 
-    def send(self, request: Request, timeouts: Timeouts) -> Response:  # noqa: ARG002 - nothing here can take time
+    def send(self, request: Request, timeouts: Timeouts) -> Response:
         """
-        Send *request* and return its response.
+        Send *request* and return its response, which takes time only where a fault asks for it.
 
         Raises:
-            TransportError: If the URL is not the sandbox's, the transport is closed or the answer is too
-                large.
+            TransportError: If the URL is not the sandbox's, the transport is closed, the answer is too large,
+                or a fault keeps the answer back.
         """
+        line, outcome = self._pass_on(request)
+        time.sleep(min(line.seconds, _patience(request, timeouts)))
+        return _conclude(line, outcome, request, timeouts)
+
+    async def async_send(self, request: Request, timeouts: Timeouts) -> Response:
+        """Send *request* and return its response, as `send` does; it can be cancelled as a real one can."""
+        await checkpoint()
+        line, outcome = self._pass_on(request)
+        if line.seconds:
+            await sleep(min(line.seconds, _patience(request, timeouts)))
+        return _conclude(line, outcome, request, timeouts)
+
+    def close(self) -> None:
+        """Refuse all further requests."""
+        self._closed = True
+
+    async def aclose(self) -> None:
+        """Refuse all further requests."""
+        self.close()
+
+    def _pass_on(self, request: Request) -> tuple[MemoryLine, Response]:
         origin = parse_url(request.url, field="url", allow_insecure_loopback=True, allow_query=True).origin
         if self._closed:
             raise TransportError("The transport is closed.", endpoint=request.url, sent=False)
@@ -50,30 +74,35 @@ class SandboxTransport:
                 advice=f"The sandbox is at {self._place.base_url}.",
                 sent=False,
             )
-        answer = _Answer()
-        _finish(self._app(_scope(request), _body_of(request), answer.receive))
-        if len(answer.body) > request.max_bytes:
-            raise TransportError(
-                f"The answer has more than {request.max_bytes} bytes.",
-                endpoint=request.url,
-                status=answer.status,
-            )
-        return Response(
+        line, answer = MemoryLine(), _Answer()
+        _finish(self._app({**_scope(request), LINE: line}, _body_of(request), answer.receive))
+        return line, Response(
             status=answer.status, headers=Headers(answer.headers), body=bytes(answer.body), url=request.url
         )
 
-    async def async_send(self, request: Request, timeouts: Timeouts) -> Response:
-        """Send *request* and return its response; can be cancelled before it is sent, as a real one can."""
-        await checkpoint()
-        return self.send(request, timeouts)
 
-    def close(self) -> None:
-        """Refuse all further requests."""
-        self._closed = True
+def _patience(request: Request, timeouts: Timeouts) -> float:
+    total = timeouts.discovery if request.purpose in ("discovery", "jwks") else timeouts.total
+    return min(timeouts.read, total)
 
-    async def aclose(self) -> None:
-        """Refuse all further requests."""
-        self.close()
+
+def _conclude(line: MemoryLine, response: Response, request: Request, timeouts: Timeouts) -> Response:
+    if line.seconds >= (patience := _patience(request, timeouts)):
+        raise _lost(request, f"No answer came within {patience:g} seconds.")
+    if line.dropped:
+        raise _lost(request, "The connection broke off before the answer was complete.")
+    if len(response.body) > request.max_bytes:
+        raise TransportError(
+            f"The answer has more than {request.max_bytes} bytes.",
+            endpoint=request.url,
+            status=response.status,
+        )
+    return response
+
+
+def _lost(request: Request, message: str) -> TransportError:
+    advice = "Whether the server acted on the request is unknown."
+    return TransportError(message, endpoint=request.url, advice=advice, sent=None)
 
 
 class _Answer:

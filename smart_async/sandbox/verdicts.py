@@ -9,9 +9,11 @@ from smart_async.messages import Headers, clean_text
 
 __all__ = (
     "Case",
+    "Exchange",
     "Ledger",
     "Received",
     "RefusedError",
+    "Replay",
     "Verdict",
     "invalid_client",
     "invalid_grant",
@@ -82,6 +84,45 @@ class Verdict:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """
+    Something that works once and was presented again.
+
+    Args:
+        kind: `code` or `refresh_token`.
+        client_id: The client that presented it.
+        received_at: Unix seconds on the sandbox's clock.
+    """
+
+    kind: str
+    client_id: str | None
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """
+    One request with all that became of it.
+
+    Args:
+        received: The request.
+        endpoint: As in `Verdict`, or `discovery`, `keys`, `metadata` for public documents and `consent` for
+            what a user decided on a page.
+        client_id: The client: the recognised one, or else the one that the request claims to come from.
+        verdicts: What was thought of it.
+        faults: The names of the faults that struck it.
+        status: The status of the answer; None if no answer was sent.
+    """
+
+    received: Received
+    endpoint: str
+    client_id: str | None
+    verdicts: tuple[Verdict, ...]
+    faults: tuple[str, ...]
+    status: int | None
+
+
 class RefusedError(Exception):
     """
     A request broke a rule.
@@ -150,13 +191,20 @@ class Case:
         endpoint: As in `Verdict`.
         received: The request.
         client_id: The client, as soon as it is known.
+        caller: The client that the request claims to come from, unproven.
         remarks: Rules broken that do not stop the request, each with its sentence.
+        replays: What was presented again: `code`, `refresh_token`.
+        faults: The names of the faults that struck it.
     """
 
     endpoint: str
     received: Received
     client_id: str | None = None
+    caller: str | None = None
     remarks: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    replays: list[str] = field(default_factory=list[str])
+    faults: list[str] = field(default_factory=list[str])
+    verdicts: list[Verdict] = field(default_factory=list[Verdict])
 
     def remark(self, rule: str, message: str) -> None:
         """Note that *rule* was broken, and go on."""
@@ -169,6 +217,8 @@ class Ledger:
     def __init__(self, *, keep: int = 10_000) -> None:
         self.requests: list[Received] = []
         self.verdicts: list[Verdict] = []
+        self.replays: list[Replay] = []
+        self.exchanges: list[Exchange] = []
         self._keep = keep
 
     def receive(self, received: Received) -> None:
@@ -184,10 +234,28 @@ class Ledger:
             self._add(case, True, None, "accepted")
         else:
             self._add(case, False, refusal.rule, refusal.message)
-        del self.verdicts[: -self._keep]
+        self.replays += [
+            Replay(kind=kind, client_id=case.client_id, received_at=case.received.received_at)
+            for kind in case.replays
+        ]
+        del self.verdicts[: -self._keep], self.replays[: -self._keep]
+
+    def answered(self, case: Case, status: int | None) -> None:
+        """Note what became of *case*: the status of the answer, or None if none was sent."""
+        exchange = Exchange(
+            received=case.received,
+            endpoint=case.endpoint,
+            client_id=case.client_id or case.caller,
+            verdicts=tuple(case.verdicts),
+            faults=tuple(case.faults),
+            status=status,
+        )
+        self.exchanges.append(exchange)
+        del self.exchanges[: -self._keep]
 
     def _add(self, case: Case, accepted: bool, rule: str | None, message: str) -> None:
         verdict = Verdict(
             client_id=case.client_id, endpoint=case.endpoint, accepted=accepted, rule=rule, message=message
         )
         self.verdicts.append(verdict)
+        case.verdicts.append(verdict)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from starlette.applications import Starlette
 
 from smart_async.messages import Response
-from smart_async.sandbox.app import Document, Endpoint, build_app
+from smart_async.sandbox.app import Conduct, Document, Endpoint, build_app
 from smart_async.sandbox.assertions import AssertionJudge
 from smart_async.sandbox.authorization import Authorization
 from smart_async.sandbox.client_auth import ClientAuthenticator
@@ -21,6 +21,7 @@ from smart_async.sandbox.documents import (
     openid_configuration,
     smart_configuration,
 )
+from smart_async.sandbox.faults import Faults
 from smart_async.sandbox.fhir import FHIR_JSON, FhirEndpoint
 from smart_async.sandbox.grants import GrantStore
 from smart_async.sandbox.id_tokens import IdTokenIssuer
@@ -53,6 +54,7 @@ def assemble(
     user: str,
     standalone: dict[str, Any],
     fetch: Fetch,
+    faults: Faults,
 ) -> Parts:
     """
     Make all parts of a sandbox and the app around them.
@@ -64,16 +66,24 @@ def assemble(
         user: The relative reference to the user who is always signed in.
         standalone: The launch context of standalone launches.
         fetch: Gets a client's JWK Set from its URL.
+        faults: What goes wrong on demand.
     """
     registry, ledger, grants = Registry(), Ledger(), GrantStore(settings)
     id_tokens = IdTokenIssuer(place, settings)
-    judge = AssertionJudge(registry, ClientKeys(fetch, settings.clock), settings.clock)
+    judge = AssertionJudge(registry, ClientKeys(fetch, settings.clock, faults), settings.clock)
     authenticator = ClientAuthenticator(registry=registry, judge=judge)
     book = RegistrationBook(registry=registry, place=place, settings=settings, entries={})
     endpoints: Mapping[str, tuple[str, Endpoint]] = {
         "/oauth2/authorize": (
             "authorize",
-            Authorization(registry=registry, grants=grants, place=place, user=user, standalone=standalone),
+            Authorization(
+                registry=registry,
+                grants=grants,
+                place=place,
+                user=user,
+                standalone=standalone,
+                faults=faults,
+            ),
         ),
         "/oauth2/token": (
             "token",
@@ -83,6 +93,7 @@ def assemble(
                 id_tokens=id_tokens,
                 place=place,
                 settings=settings,
+                faults=faults,
             ),
         ),
         "/oauth2/introspect": (
@@ -92,30 +103,37 @@ def assemble(
         "/oauth2/revoke": ("revoke", Revocation(authenticator=authenticator, grants=grants, place=place)),
         "/oauth2/register": ("register", Registration(book=book)),
         "/oauth2/register/{client_id}": ("register", Management(book=book, grants=grants)),
-        "/fhir/{rest:path}": ("fhir", FhirEndpoint(resources=resources, grants=grants, place=place)),
+        "/fhir/{rest:path}": (
+            "fhir",
+            FhirEndpoint(resources=resources, grants=grants, place=place, faults=faults),
+        ),
     }
     app = build_app(
-        documents=_documents(place, id_tokens, resources),
+        documents=_documents(place, id_tokens),
         endpoints=endpoints,
-        ledger=ledger,
-        registry=registry,
-        place=place,
-        settings=settings,
+        pages={"/": lambda _: _index(place, resources)},
+        conduct=Conduct(
+            ledger=ledger, faults=faults, grants=grants, registry=registry, place=place, settings=settings
+        ),
     )
     return Parts(registry, ledger, grants, app)
 
 
-def _documents(
-    place: Place, id_tokens: IdTokenIssuer, resources: dict[str, dict[str, Resource]]
-) -> dict[str, Document]:
+def _documents(place: Place, id_tokens: IdTokenIssuer) -> dict[str, tuple[str, Document]]:
     return {
-        "/": lambda: _index(place, resources),
-        "/fhir/.well-known/smart-configuration": lambda: json_reply(
-            smart_configuration(place), headers=_CACHED
+        "/fhir/.well-known/smart-configuration": (
+            "discovery",
+            lambda: json_reply(smart_configuration(place), headers=_CACHED),
         ),
-        "/.well-known/openid-configuration": lambda: json_reply(openid_configuration(place), headers=_CACHED),
-        "/oauth2/keys": lambda: json_reply(id_tokens.jwks, headers=_CACHED),
-        "/fhir/metadata": lambda: json_reply(capability_statement(place), media_type=FHIR_JSON),
+        "/.well-known/openid-configuration": (
+            "discovery",
+            lambda: json_reply(openid_configuration(place), headers=_CACHED),
+        ),
+        "/oauth2/keys": ("keys", lambda: json_reply(id_tokens.jwks, headers=_CACHED)),
+        "/fhir/metadata": (
+            "metadata",
+            lambda: json_reply(capability_statement(place), media_type=FHIR_JSON),
+        ),
     }
 
 

@@ -1,0 +1,81 @@
+"""What can be done to a connection beside answering: letting it wait, and dropping it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import anyio
+
+__all__ = ("LINE", "BareLine", "Line", "MemoryLine", "SocketLine", "line_of")
+
+LINE = "smart_async.sandbox.line"
+"""Where the server leaves the line in the ASGI scope."""
+
+
+class Line(Protocol):
+    """The connection that a request came by."""
+
+    async def wait(self, seconds: float) -> None:
+        """Let the client wait for its answer."""
+        ...
+
+    async def drop(self, receive: Any) -> None:
+        """End the connection without an answer."""
+        ...
+
+
+class SocketLine:
+    """
+    A connection of `serve`.
+
+    Args:
+        transport: The asyncio transport under it.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    async def wait(self, seconds: float) -> None:
+        """Wait, while other requests are answered."""
+        await asyncio.sleep(seconds)
+
+    async def drop(self, receive: Any) -> None:
+        """Reset the connection; the server must have noticed before the app ends, or it would answer 500."""
+        self._transport.abort()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+class MemoryLine:
+    """A request in memory: the sandbox's own transport reads off what it has to do."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.dropped = False
+
+    async def wait(self, seconds: float) -> None:
+        """Tell the transport how long to wait."""
+        self.seconds += seconds
+
+    async def drop(self, receive: Any) -> None:  # noqa: ARG002 - the interface's
+        """Tell the transport that there is no answer."""
+        self.dropped = True
+
+
+class BareLine:
+    """A connection of a server that the sandbox does not know."""
+
+    async def wait(self, seconds: float) -> None:
+        """Wait, while other requests are answered."""
+        await anyio.sleep(seconds)
+
+    async def drop(self, receive: Any) -> None:  # noqa: ARG002 - the interface's
+        """Fail: what the server makes of it is no answer that a client could use."""
+        raise ConnectionAbortedError("the sandbox was asked to drop this connection")
+
+
+def line_of(scope: Any) -> Line:
+    """Return the line of a request."""
+    line: Line | None = scope.get(LINE)
+    return BareLine() if line is None else line
