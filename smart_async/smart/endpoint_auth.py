@@ -70,7 +70,7 @@ def check_kept_origin(state: ClientState, token_endpoint: str) -> None:
         raise EndpointChangedError(
             f"This client has authenticated at {before}; discovery now names {origin}. Nothing was sent.",
             endpoint=token_endpoint,
-            advice=f"If the server has really moved, add {origin!r} to trusted_origins, or make a new client.",
+            advice=f"If the server has really moved, add {origin!r} to trusted_origins or make a new client.",
         )
 
 

@@ -79,6 +79,14 @@ class Attack:
         }
 
 
+def outcome(operation) -> SmartError | None:
+    try:
+        operation()
+    except SmartError as refused:
+        return refused
+    return None
+
+
 OPERATIONS = (
     "exchange_code",
     "refresh",
@@ -124,13 +132,10 @@ def test_nothing_goes_to_the_attacker(member, operation, restarted, colour, net,
     moved(provider, *(MEMBERS if member == "all" else (member,)))
     client = attack.restart() if restarted else attack.grow_old()
     before = len(net.requests)
-    try:
-        attack.operations(client)[operation]()
-    except SmartError as refused:
-        # Everything but a refusal of ours would mean that it got too far.
-        assert isinstance(refused, EndpointChangedError | IdTokenError), refused
-    else:
-        assert member not in ("token_endpoint", "issuer", "all")
+    refused = outcome(attack.operations(client)[operation])
+    # Any other error would mean that it got too far.
+    assert isinstance(refused, EndpointChangedError | IdTokenError | None), refused
+    assert refused or member not in ("token_endpoint", "issuer", "all")
     assert net.to("evil.example") == []
     for request in net.requests[before:]:
         assert request.url.startswith((provider.base, provider.sso))
@@ -143,10 +148,9 @@ def test_the_attack_would_work(operation, colour, net, provider, config, tools):
     client = attack.restart()
     before = len(net.requests)
     attack.provider.id_token = provider.sign(provider.claims(nonce=attack.pending.nonce.reveal()))
-    try:
-        attack.operations(client)[operation]()
-    except SmartError as refused:  # the honest server registers other keys for a device
-        assert operation in ("register_dynamic_client", "refresh"), refused
+    refused = outcome(attack.operations(client)[operation])
+    # Two answers of this server do not fit the question; both came after it was asked.
+    assert refused is None or operation in ("register_dynamic_client", "refresh"), refused
     sent = [request for request in net.requests[before:] if request.purpose not in ("discovery", "jwks")]
     assert sent
     assert all(request.url.startswith(provider.sso) for request in sent)
@@ -154,7 +158,7 @@ def test_the_attack_would_work(operation, colour, net, provider, config, tools):
 
 @pytest.mark.parametrize("member", ["token_endpoint", "all"])
 def test_a_client_keeps_its_secret_where_it_was_accepted(member, colour, net, provider, config, tools):
-    """A secret remembers no server, so the running client does: a backend token is not asked for elsewhere."""
+    """A secret remembers no server, so the running client does, and asks for no token elsewhere."""
     for client_auth in (ClientSecret("canary-secret"), config.client_auth):
         provider.serve()
         client = colour.make(replace(config, client_auth=client_auth), transport=net, clock=provider.clock)
