@@ -12,10 +12,14 @@ import typer
 
 from smart_async.errors import ConfigurationError
 from smart_async.limits import Timeouts
+from smart_async.messages import Secret
+from smart_async.transports import ClientCertificate
 
 __all__ = (
     "AllowInsecureLoopback",
     "CaFile",
+    "ClientCert",
+    "ClientKey",
     "FollowRedirects",
     "HttpLibrary",
     "Json",
@@ -23,6 +27,8 @@ __all__ = (
     "Library",
     "Proxy",
     "Timeout",
+    "TrustEnv",
+    "client_certificate",
     "new_passphrase",
     "passphrase",
     "timeouts",
@@ -30,6 +36,7 @@ __all__ = (
 
 _SERVER = "Reaching the server"
 _PASSPHRASE = "SMART_KEY_PASSPHRASE"
+_TLS_PASSPHRASE = "SMART_TLS_KEY_PASSPHRASE"
 _DAY = 86_400
 
 
@@ -71,6 +78,32 @@ CaFile: TypeAlias = Annotated[
         rich_help_panel=_SERVER,
     ),
 ]
+ClientCert: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-cert",
+        help="PEM file with a client certificate, for servers that want mutual TLS.",
+        metavar="FILE",
+        rich_help_panel=_SERVER,
+    ),
+]
+ClientKey: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-key",
+        help=f"PEM file with its private key, if that is a file of its own; {_TLS_PASSPHRASE} opens it.",
+        metavar="FILE",
+        rich_help_panel=_SERVER,
+    ),
+]
+TrustEnv: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--trust-env",
+        help="Let HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and the like count; they are ignored otherwise.",
+        rich_help_panel=_SERVER,
+    ),
+]
 Timeout: TypeAlias = Annotated[
     float | None,
     typer.Option(
@@ -104,6 +137,29 @@ def timeouts(seconds: float | None) -> Timeouts:
             f"--timeout must be a number of seconds above 0 and below {_DAY}.", field="timeout"
         )
     return Timeouts(**dict.fromkeys(Timeouts.__slots__, seconds))
+
+
+def client_certificate(certfile: Path | None, keyfile: Path | None) -> ClientCertificate | None:
+    """
+    Return what `--client-cert` and `--client-key` mean, with the passphrase from the environment.
+
+    Args:
+        certfile: The value of the first, or None if it was not given.
+        keyfile: The value of the second.
+
+    Raises:
+        ConfigurationError: If there is a key and no certificate.
+    """
+    if certfile is None:
+        if keyfile is not None:
+            raise ConfigurationError(
+                "--client-key needs the certificate that belongs to the key.",
+                field="client_cert",
+                advice="Name its file with --client-cert.",
+            )
+        return None
+    known = os.environ.get(_TLS_PASSPHRASE)
+    return ClientCertificate(certfile=certfile, keyfile=keyfile, password=Secret(known) if known else None)
 
 
 def passphrase() -> str:
