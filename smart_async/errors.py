@@ -149,7 +149,13 @@ class ProtocolError(SmartError):
         advice: What to do now.
         status: The HTTP status of the answer, if there was one.
         received: The member names that the answer held, never their values.
+
+    `reason` is one word for what was wrong with a signed token, to count and compare by, where messages are
+    to be read: `iss`, `aud`, `exp`, `nonce` and so on for the claim at fault, and `format`, `encrypted`,
+    `header`, `alg`, `key`, `signature` or `payload` before that. It is None for all other errors.
     """
+
+    reason: str | None = None
 
     def __init__(
         self,

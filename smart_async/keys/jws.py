@@ -183,24 +183,32 @@ def has_key_for(
     return bool(_candidates(_take_apart(token, algorithms, error or ProtocolError), tuple(keys)))
 
 
+def _no(fail: type[ProtocolError], reason: str, message: str, advice: str | None = None) -> ProtocolError:
+    refusal = fail(message, advice=advice)
+    refusal.reason = reason
+    return refusal
+
+
 def _take_apart(token: object, algorithms: Iterable[str], fail: type[ProtocolError]) -> _Parts:
     allowed = _allowed(algorithms, fail)
     if not isinstance(token, str) or len(token) > _LONGEST:
-        raise fail("The token is not text, or longer than any honest one.")
+        raise _no(fail, "format", "The token is not text, or longer than any honest one.")
     segments = token.split(".", 5)
     if len(segments) == 5:
-        raise fail(
+        raise _no(
+            fail,
+            "encrypted",
             "The token is encrypted (five parts), which is not supported.",
             advice="Have the server registration changed to signed, unencrypted tokens.",
         )
     if len(segments) != 3:
-        raise fail("The token is not a signed JWT of three parts.")
+        raise _no(fail, "format", "The token is not a signed JWT of three parts.")
     try:
         header, payload, signature = (b64url_decode(segment) for segment in segments)
     except ProtocolError:
-        raise fail("The token is not in canonical base64url, without padding.") from None
+        raise _no(fail, "format", "The token is not in canonical base64url, without padding.") from None
     if len(payload) > JWS_PAYLOAD_BYTES or not 0 < len(signature) <= JWS_SIGNATURE_BYTES:
-        raise fail("The token has no signature, or a part of it is too long.")
+        raise _no(fail, "format", "The token has no signature, or a part of it is too long.")
     members = _json_object(header, "header", JWS_HEADER_BYTES, fail)
     return _Parts(members, _check_header(members, allowed, fail), payload)
 
@@ -215,7 +223,7 @@ def _allowed(algorithms: Iterable[str], fail: type[ProtocolError]) -> frozenset[
         )
     if not names:
         # joserfc takes an empty list for its own defaults, HS256 among them.
-        raise fail("No signature algorithm is left that both the server offers and you accept.")
+        raise _no(fail, "alg", "No signature algorithm is left that both the server offers and you accept.")
     return names
 
 
@@ -223,22 +231,23 @@ def _json_object(data: bytes, part: str, max_bytes: int, fail: type[ProtocolErro
     try:
         value = strict_loads(data, max_bytes=max_bytes)
     except ProtocolError as exc:
-        raise fail(f"The token's {part} cannot be used: {exc.message}") from None
+        raise _no(fail, part, f"The token's {part} cannot be used: {exc.message}") from None
     if not isinstance(value, dict):
-        raise fail(f"The token's {part} is not a JSON object.")
+        raise _no(fail, part, f"The token's {part} is not a JSON object.")
     return cast("JSONObject", value)
 
 
 def _check_header(header: JSONObject, allowed: frozenset[str], fail: type[ProtocolError]) -> Algorithm:
     for refused, reason in _REFUSED_HEADERS.items():
         if refused in header:
-            raise fail(f"The token's header has {refused}, which is refused: {reason}.")
+            raise _no(fail, "header", f"The token's header has {refused}, which is refused: {reason}.")
     if "kid" in header and not isinstance(header["kid"], str):
-        raise fail("The token's kid is not a string.")
+        raise _no(fail, "header", "The token's kid is not a string.")
     name: JSON = header.get("alg")
     if not isinstance(name, str) or name not in allowed:
         shown = clean_text(name, length=32) if isinstance(name, str) else "nothing readable"
-        raise fail(f"The token names the algorithm {shown}; accepted are {', '.join(sorted(allowed))}.")
+        accepted = ", ".join(sorted(allowed))
+        raise _no(fail, "alg", f"The token names the algorithm {shown}; accepted are {accepted}.")
     return ALGORITHMS[name]
 
 
@@ -255,8 +264,14 @@ def _wrong_number_of_keys(parts: _Parts, count: int, fail: type[ProtocolError]) 
     kid = parts.header.get("kid")
     name = f"kid {clean_text(kid, length=64)!r}" if isinstance(kid, str) else "no kid"
     if count:
-        return fail(f"{count} of the server's keys fit the token ({name}), so which signed it is unclear.")
-    return fail(
+        return _no(
+            fail,
+            "key",
+            f"{count} of the server's keys fit the token ({name}), so which signed it is unclear.",
+        )
+    return _no(
+        fail,
+        "key",
         f"None of the server's keys fits the token ({name}, {parts.algorithm.name}).",
         advice="If the server has just changed its keys, fetch them again.",
     )
@@ -275,7 +290,9 @@ def _verify_signature(
         wrapped = (RSAKey if key.kty == "RSA" else ECKey).import_key(key.key)  # type: ignore[arg-type]
         jws.deserialize_compact(token, wrapped, registry=registry)
     except Exception:  # joserfc lets KeyError, TypeError and others through; all mean no
-        raise fail(
+        raise _no(
+            fail,
+            "signature",
             "The token's signature does not match.",
             advice="It was changed on the way, or signed with another key than the server published.",
         ) from None

@@ -79,7 +79,7 @@ def verify_id_token(
         The identity, and what was odd about it.
 
     Raises:
-        IdTokenError: If any check fails.
+        IdTokenError: If any check fails; `reason` says which.
 
     Spec: OpenID Connect Core 1.0, sections 3.1.3.7 and 12.2.
     """
@@ -158,19 +158,21 @@ def _allowed(listed: tuple[str, ...] | None) -> tuple[str, ...]:
     return tuple(name for name in ID_TOKEN_ALGORITHMS if name in listed)
 
 
-def _refused(message: str) -> IdTokenError:
-    return IdTokenError(f"The ID token cannot be trusted: {message}.", advice=_AGAIN)
+def _refused(reason: str, message: str) -> IdTokenError:
+    refusal = IdTokenError(f"The ID token cannot be trusted: {message}.", advice=_AGAIN)
+    refusal.reason = reason
+    return refusal
 
 
 def _check_issuer(claims: JSONObject, issuer: str) -> None:
     if claims.get("iss") != issuer:
-        raise _refused("it is from another issuer than the one that discovery names")
+        raise _refused("iss", "it is from another issuer than the one that discovery names")
 
 
 def _check_subject(claims: JSONObject) -> None:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= 255:
-        raise _refused("its sub is not a string of 1 to 255 characters")
+        raise _refused("sub", "its sub is not a string of 1 to 255 characters")
 
 
 def _check_audience(claims: JSONObject, client_id: str, trusted: frozenset[str]) -> None:
@@ -178,34 +180,34 @@ def _check_audience(claims: JSONObject, client_id: str, trusted: frozenset[str])
     listed = as_list(value)
     audience = tuple(listed) if listed is not None else (value,)
     if client_id not in audience or not all(isinstance(item, str) for item in audience):
-        raise _refused("it is not for this client (aud)")
+        raise _refused("aud", "it is not for this client (aud)")
     azp = claims.get("azp")
     if azp is not None and azp != client_id:
-        raise _refused("it was issued to another client (azp)")
+        raise _refused("azp", "it was issued to another client (azp)")
     # Each other audience holds this token as well, and could sign in here with it.
     others = frozenset(audience) - {client_id}
     if others - trusted:
-        raise _refused("it is also for others, who are not in id_token_audiences (aud)")
+        raise _refused("aud", "it is also for others, who are not in id_token_audiences (aud)")
     if others and azp is None:
-        raise _refused("it has several audiences and no azp")
+        raise _refused("azp", "it has several audiences and no azp")
 
 
 def _check_times(claims: JSONObject, now: float, max_age: float | None) -> None:
     expires_at, issued_at = _time(claims, "exp"), _time(claims, "iat")
     if expires_at + CLOCK_SKEW <= now:
-        raise _refused("it has expired")
+        raise _refused("exp", "it has expired")
     if issued_at - CLOCK_SKEW > now:
-        raise _refused("it is dated in the future; compare the clocks of server and client")
+        raise _refused("iat", "it is dated in the future; compare the clocks of server and client")
     if max_age is not None and issued_at < now - max_age - CLOCK_SKEW:
-        raise _refused("it was issued too long ago for a login that has just happened")
+        raise _refused("iat", "it was issued too long ago for a login that has just happened")
     if "nbf" in claims and _time(claims, "nbf") - CLOCK_SKEW > now:
-        raise _refused("it is not valid yet")
+        raise _refused("nbf", "it is not valid yet")
 
 
 def _time(claims: JSONObject, name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
-        raise _refused(f"its {name} is missing or not a number of seconds")
+        raise _refused(name, f"its {name} is missing or not a number of seconds")
     return float(value)
 
 
@@ -214,7 +216,7 @@ def _check_nonce(claims: JSONObject, nonce: Secret | None) -> None:
         return
     value = claims.get("nonce")
     if not isinstance(value, str) or Secret(value) != nonce:
-        raise _refused("its nonce is missing or from another login")
+        raise _refused("nonce", "its nonce is missing or from another login")
 
 
 def _check_at_hash(value: JSON, algorithm: str, access_token: Secret) -> None:
@@ -223,4 +225,4 @@ def _check_at_hash(value: JSON, algorithm: str, access_token: Secret) -> None:
     if not isinstance(value, str) or not hmac.compare_digest(
         value.encode("utf-8", "replace"), expected.encode()
     ):
-        raise _refused("it came with another access token (at_hash)")
+        raise _refused("at_hash", "it came with another access token (at_hash)")

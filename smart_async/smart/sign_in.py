@@ -105,11 +105,13 @@ def _check_nonce_again(identity: Identity, before: Identity | None, metadata: Sm
     # A refreshed ID token need not repeat the nonce of its login, but must not have another one.
     nonce = identity.claims.get("nonce")
     if before is not None and nonce is not None and nonce != before.claims.get("nonce"):
-        raise IdTokenError(
+        refusal = IdTokenError(
             "The ID token cannot be trusted: its nonce is from another login.",
             endpoint=metadata.token_endpoint,
             advice="Do not sign the user in. Start a new login.",
         )
+        refusal.reason = "nonce"
+        raise refusal
 
 
 def _unproven(error: TransportError, token: Token) -> IdTokenError:
