@@ -114,6 +114,7 @@ class Attempt:
             return self.failure(
                 f"The answer {body.problem}.",
                 "Check that the URL is that of the API and not of a portal or proxy in front of it.",
+                permanent=body.problem is not None,
             )
         return Response(
             status=self.status,
@@ -204,6 +205,7 @@ class Attempt:
             "Nothing was sent. Give them in the proxy's URL, percent-encoded: "
             "http://user:password@proxy.example.com:8080. A proxy that wants Kerberos or NTLM needs a local "
             "helper in front of it.",
+            permanent=True,
         )
 
     def _explain_tls(self, exc: Exception) -> TransportError:
@@ -216,6 +218,7 @@ class Attempt:
                     f"The certificate of the {who} is not accepted: {problem}.",
                     "Nothing was sent. If it comes from a private authority, as where a proxy inspects TLS, "
                     "name that authority's certificate with ca_file; otherwise it has to be renewed.",
+                    permanent=True,
                 )
         return self.failure(
             f"No secure connection could be agreed with the {who}.",

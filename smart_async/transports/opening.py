@@ -12,6 +12,8 @@ from smart_async.transports._engine import KEEP_ALIVE, ClientCertificate
 
 __all__ = ("open_async_transport", "open_transport")
 
+_HTTP_CLIENTS = frozenset({"httpx", "httpx2", "niquests", "requests"})
+
 
 def open_transport(
     transport: Transport | str | None = None,
@@ -49,6 +51,7 @@ def open_transport(
     from smart_async.transports.httpx2 import Httpx2Transport
 
     if isinstance(transport, Transport):
+        _refuse_http_client(transport)
         return transport
     kinds = {"httpx": HttpxTransport, "httpx2": Httpx2Transport}
     kind = _choose(transport, kinds, needs="send() and close()", client="SmartClient")
@@ -110,6 +113,18 @@ def open_async_transport(
         trust_env=trust_env,
     )
     return made
+
+
+def _refuse_http_client(transport: object) -> None:
+    # It has the right method names, keeps cookies, may follow redirects, and logs URLs.
+    homes = {base.__module__.partition(".")[0] for base in type(transport).__mro__}
+    if homes & _HTTP_CLIENTS:
+        raise ConfigurationError(
+            f"{type(transport).__name__} is an HTTP client and not a transport: what it does with redirects, "
+            "cookies and proxies is not fit for credentials.",
+            field="transport",
+            advice='Give "httpx" or "httpx2", with open_transport(…) for options such as proxy and ca_file.',
+        )
 
 
 def _choose(transport: object, kinds: dict[str, Any], *, needs: str, client: str) -> Any:

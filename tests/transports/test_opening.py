@@ -80,6 +80,21 @@ def test_what_is_no_transport(opener, given, said):
     assert '"httpx" or "httpx2"' in caught.value.advice
 
 
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+@pytest.mark.parametrize("opener", [open_transport, open_async_transport])
+def test_http_clients_are_no_transports(library, opener):
+    """A client of the user's, which may follow redirects and keep cookies, is refused for credentials."""
+    module = pytest.importorskip(library, reason=f"needs the extra {library}")
+
+    class Derived(module.Client):
+        pass
+
+    for kind in (module.Client, Derived, module.AsyncClient):
+        with pytest.raises(ConfigurationError) as caught:
+            opener(kind(follow_redirects=True))
+        assert caught.value.field == "transport"
+
+
 @pytest.mark.parametrize("kind", [Httpx2Transport, AsyncHttpx2Transport])
 def test_a_library_that_is_not_installed(kind, monkeypatch):
     """Without httpx2 the error names the pip line that installs it."""
