@@ -18,6 +18,7 @@ SmartError                  the root: catch this to catch everything of ours
 │   ├── RegistrationChangedError  the server registered another client than the one asked for
 │   └── TokenOriginError    a URL would have carried the access token to another server
 └── OAuthError              the server said no, in OAuth's own words (.error, .description, .status)
+    └── SessionEndedError   this session gets no more tokens: the user has to sign in again
 ```
 
 A message says what happened, at which endpoint and what to do about it. No message, attribute or pickle
@@ -39,6 +40,7 @@ __all__ = (
     "OutcomeUnknownError",
     "ProtocolError",
     "RegistrationChangedError",
+    "SessionEndedError",
     "SmartError",
     "StoreError",
     "TokenOriginError",
@@ -114,6 +116,7 @@ class TransportError(SmartError):
         sent: False if the request certainly never reached the server, so that repeating it is safe;
             None if that is unknown.
         status: The HTTP status, where a status line arrived before things went wrong.
+        permanent: Whether another attempt would end the same way, as with a certificate that is not accepted.
     """
 
     def __init__(
@@ -124,10 +127,12 @@ class TransportError(SmartError):
         advice: str | None = None,
         sent: bool | None = None,
         status: int | None = None,
+        permanent: bool = False,
     ) -> None:
         super().__init__(message, endpoint=endpoint, advice=advice)
         self.sent = sent
         self.status = status
+        self.permanent = permanent
 
 
 class OutcomeUnknownError(TransportError):
@@ -268,8 +273,9 @@ class OAuthError(SmartError):
         received: The member names that the answer held, never their values.
         retry_after: Seconds to wait before asking again, where the server said so.
         correlation_id: The server's own identifier for this exchange; its support desk will ask for it.
+        scope: The scope that would have been needed, where a FHIR server said so (`insufficient_scope`).
 
-    Spec: RFC 6749, sections 4.1.2.1 and 5.2.
+    Spec: RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750, section 3.1.
     """
 
     def __init__(
@@ -285,6 +291,7 @@ class OAuthError(SmartError):
         received: tuple[str, ...] = (),
         retry_after: float | None = None,
         correlation_id: str | None = None,
+        scope: str | None = None,
     ) -> None:
         super().__init__(message, endpoint=endpoint, advice=advice)
         self.error = error
@@ -294,6 +301,7 @@ class OAuthError(SmartError):
         self.received = received
         self.retry_after = retry_after
         self.correlation_id = correlation_id
+        self.scope = scope
 
     @property
     def description(self) -> str | None:
@@ -304,3 +312,12 @@ class OAuthError(SmartError):
     def uri(self) -> str | None:
         """The same as `error_uri`."""
         return self.error_uri
+
+
+class SessionEndedError(OAuthError):
+    """
+    The session gets no more tokens: its refresh token was refused, or it never had one, or it was deleted.
+
+    Sign the user in again, and give the new token to `session.replace`. Nothing was lost on the way: the
+    server's own refusal, where there was one, is in `error` and `error_description`.
+    """

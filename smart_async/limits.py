@@ -15,6 +15,8 @@ __all__ = (
     "ASSERTION_LIFETIME",
     "CALLBACK_BYTES",
     "CALLBACK_PARAMETER_BYTES",
+    "CHALLENGE_BYTES",
+    "CHALLENGE_PARAMETERS",
     "CLOCK_SKEW",
     "DOCUMENT_BYTES",
     "DOCUMENT_MEMBERS",
@@ -33,11 +35,20 @@ __all__ = (
     "JWS_SIGNATURE_BYTES",
     "KEY_FILE_BYTES",
     "LEASE_SECONDS",
+    "LINK_BYTES",
     "MEMORY_STORE_ENTRIES",
     "METADATA_TTL",
     "METADATA_TTL_MAX",
+    "PAGES",
     "PENDING_TTL",
     "RANDOM_BYTES",
+    "REFRESH_GRACE",
+    "RENEWAL_LEAD",
+    "RENEWAL_LEAD_SHARE",
+    "RETRY_AFTER_MAX",
+    "RETRY_ATTEMPTS",
+    "RETRY_PAUSE",
+    "RETRY_PAUSE_MAX",
     "RSA_BITS_MAX",
     "RSA_BITS_MIN",
     "STORED_BYTES",
@@ -59,6 +70,12 @@ CALLBACK_BYTES = 8 * 1024
 
 CALLBACK_PARAMETER_BYTES = 4 * 1024
 """Bytes of one callback parameter; some servers use long JWTs as codes."""
+
+CHALLENGE_BYTES = 8 * 1024
+"""Characters read of a `WWW-Authenticate` field; one that names every scope there is stays below it."""
+
+CHALLENGE_PARAMETERS = 32
+"""Parameters read of one challenge; Bearer has five."""
 
 CLOCK_SKEW = 60.0
 """Seconds that the clocks of two machines may differ before a token counts as expired or not yet valid."""
@@ -114,6 +131,9 @@ KEY_FILE_BYTES = 64 * 1024
 LEASE_SECONDS = 35.0
 """Seconds that a lease lasts in a shared store: more than the 30 that one token request may take in all."""
 
+LINK_BYTES = 16 * 1024
+"""Characters of a link to the next page; servers put whole queries into it, and proxies take no more."""
+
 MEMORY_STORE_ENTRIES = 100_000
 """Entries that a `MemoryStore` keeps before it forgets the one that was used longest ago."""
 
@@ -123,11 +143,35 @@ METADATA_TTL = 600.0
 METADATA_TTL_MAX = 24 * 3600.0
 """Seconds that a discovery document is kept at most, whatever the server says."""
 
+PAGES = 10_000
+"""Pages of one answer that are read before it counts as endless; of 100 entries each, a million."""
+
 PENDING_TTL = 600.0
 """Seconds that a user has to sign in before a pending login expires."""
 
 RANDOM_BYTES = 32
 """Random bytes behind each state, nonce, `jti` and code verifier (SMART asks for 122 bits of state)."""
+
+REFRESH_GRACE = 5.0
+"""Seconds after which a refresh token is not tried again: no server forgives a repetition for longer."""
+
+RENEWAL_LEAD = 60.0
+"""Seconds before its end that a token is renewed, at most."""
+
+RENEWAL_LEAD_SHARE = 0.1
+"""The share of a token's lifetime that renewal may cost: a token of one minute is renewed 6 seconds early."""
+
+RETRY_AFTER_MAX = 60.0
+"""Seconds that a server may ask to wait; told to wait longer, we tell the caller instead."""
+
+RETRY_ATTEMPTS = 3
+"""Attempts at one request, the first included, where repeating it does no harm."""
+
+RETRY_PAUSE = 0.5
+"""Seconds that the first pause between two attempts may last; each further one twice as long."""
+
+RETRY_PAUSE_MAX = 10.0
+"""Seconds that a pause between two attempts may last."""
 
 RSA_BITS_MIN = 2048
 """Bits of the smallest RSA modulus accepted, as RFC 7518 demands."""
@@ -183,8 +227,9 @@ class Timeouts:
         read: Between two arriving pieces of the answer.
         write: To hand over one piece of the request.
         pool: To wait for a free connection.
-        total: For a whole request to a token, introspection, revocation or registration endpoint.
-        discovery: For a whole discovery or JWK Set request.
+        total: For a whole operation, such as a refresh, with all its requests and repetitions. It begins
+            when it is this operation's turn.
+        discovery: For one whole discovery or JWK Set request.
     """
 
     connect: float = 5.0

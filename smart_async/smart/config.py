@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
-from smart_async.limits import ASSERTION_BACKDATE, ASSERTION_LIFETIME
+from smart_async.limits import ASSERTION_BACKDATE, ASSERTION_LIFETIME, RETRY_ATTEMPTS
 from smart_async.smart.client_auth import ClientAuth
 from smart_async.smart.config_checks import check_config
 from smart_async.smart.vendors import preset_values
@@ -97,10 +97,19 @@ class SmartConfig:
         extra_token_headers: Header fields to add to token requests.
         refresh_includes_scope: Name the granted scopes on refresh (athenahealth, VA).
         refresh_includes_client_id: Name `client_id` on refresh (athenahealth, OpenEMR).
+        refresh_rotates: Whether a refresh token may stop working once it was used. Say False only of a server
+            that is known to leave it as it is: then a refresh whose answer was lost is simply sent again.
+        refresh_retry: What a session does after the answer to a refresh was lost, where the refresh token may
+            rotate. `"never"`: it says so, for sending it twice may end the login at the server. `"grace"`: it
+            tries once more within 5 seconds, for servers that forgive one repetition.
+        attempts: How often one request may be sent in all, where repeating it does no harm; 1 turns
+            repetition off.
         token_request: `"basic-empty"` sends a client_credentials request as Basic credentials and no body at
             all (BCDA); it needs `ClientSecret`.
         retry_bare_400: Repeat a client_credentials request once that was answered with 400 and no OAuth
             error; one cause is a server that fails now and then (Epic).
+        token_rejected_statuses: With which statuses the FHIR server says that a token is no longer good, so that
+            a session gets another (AB2D answers 403).
         introspection_auth: Who asks at the introspection endpoint: `"client"`, `"bearer"` (Epic, the SMART
             launcher) or `"none"` (the Inferno reference server).
         id_token: `"verify"`: an ID token that cannot be trusted ends the login. `"warn"`: it is left out,
@@ -150,8 +159,12 @@ class SmartConfig:
     extra_token_headers: Mapping[str, str] = _knob(_NOTHING, extras=True)
     refresh_includes_scope: bool = _knob(False)
     refresh_includes_client_id: bool = _knob(False)
+    refresh_rotates: bool = _knob(True)
+    refresh_retry: Literal["never", "grace"] = _knob("never")
+    attempts: int = _knob(RETRY_ATTEMPTS)
     token_request: Literal["form", "basic-empty"] = _knob("form")
     retry_bare_400: bool = _knob(False)
+    token_rejected_statuses: tuple[int, ...] = _knob((401,))
     introspection_auth: Literal["client", "bearer", "none"] = _knob("client")
     id_token: Literal["verify", "warn", "off"] = _knob("verify")
     id_token_issuer: str | None = _knob(None)

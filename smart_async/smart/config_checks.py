@@ -41,6 +41,7 @@ _ENDPOINTS = (
     "registration_endpoint",
     "jwks_uri",
 )
+_MOST_ATTEMPTS = 10
 _TEXTS = ("fhir_base", "client_id", "scope")
 _OPTIONAL_TEXTS = (*_ENDPOINTS, "redirect_uri", "aud", "assertion_audience", "id_token_issuer")
 _FLAGS = (
@@ -51,11 +52,13 @@ _FLAGS = (
     "client_id_in_body",
     "refresh_includes_scope",
     "refresh_includes_client_id",
+    "refresh_rotates",
     "retry_bare_400",
 )
 _CHOICES = {
     "discovery": ("well-known", "auto", "metadata", "off"),
     "response_mode": (None, "query", "form_post"),
+    "refresh_retry": ("never", "grace"),
     "token_request": ("form", "basic-empty"),
     "introspection_auth": ("client", "bearer", "none"),
     "id_token": ("verify", "warn", "off"),
@@ -111,6 +114,7 @@ def check_config(config: SmartConfig) -> tuple[str, ...]:
     _check_assertion_times(config.assertion_lifetime, config.assertion_backdate)
     _check_extras(config)
     _check_patient_from(config.patient_from)
+    _check_rejected(config.token_rejected_statuses)
     return _origins(config)
 
 
@@ -122,6 +126,12 @@ def _check_types(config: SmartConfig) -> None:
     for name in _FLAGS:
         if not isinstance(getattr(config, name), bool):
             raise ConfigurationError(f"{name} must be True or False.", field=name)
+    if type(config.attempts) is not int or not 1 <= config.attempts <= _MOST_ATTEMPTS:
+        raise ConfigurationError(
+            f"attempts must be a whole number from 1 to {_MOST_ATTEMPTS}.",
+            field="attempts",
+            advice="1 sends every request once; 3 is the default.",
+        )
     for name in ("assertion_audience", "id_token_issuer"):
         if getattr(config, name) == "":
             raise ConfigurationError(f"{name} must not be empty; leave it out for the default.", field=name)
@@ -244,6 +254,16 @@ def _check_patient_from(sources: object) -> None:
         raise ConfigurationError(
             'patient_from is a tuple of "token", "fhirUser" and "access_token_claim:NAME".',
             field="patient_from",
+        )
+
+
+def _check_rejected(statuses: object) -> None:
+    if not isinstance(statuses, tuple) or not all(
+        type(status) is int and 400 <= status < 500 for status in cast("tuple[object, ...]", statuses)
+    ):
+        raise ConfigurationError(
+            "token_rejected_statuses is a tuple of HTTP statuses from 400 to 499, such as (401, 403).",
+            field="token_rejected_statuses",
         )
 
 

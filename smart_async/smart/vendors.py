@@ -44,6 +44,10 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = MappingProxyType(
                 "off",
                 "CMS AB2D has no discovery document (its test scripts name the Okta token URL)",
             ),
+            token_rejected_statuses=(
+                (401, 403),
+                "CMS AB2D answers 403 to an expired token and 401 to none at all (AB2D documentation)",
+            ),
         ),
         "athenahealth": _preset(
             refresh_includes_scope=(True, "athenahealth documentation: a refresh names its scope"),
