@@ -1,0 +1,170 @@
+"""The server's own answer to a token request, read together with everything else that was seen."""
+
+from __future__ import annotations
+
+from smart_async.errors import OAuthError, TransportError
+from smart_async.messages import as_list, as_object, clean_text
+from smart_async.smart.diagnosis.catalogue import CATALOGUE
+from smart_async.smart.diagnosis.check_server import blame_silence
+from smart_async.smart.diagnosis.check_time import clock_offset
+from smart_async.smart.diagnosis.evidence import Evidence
+from smart_async.smart.diagnosis.explain import server_words, suspects
+from smart_async.smart.diagnosis.makes import make_of
+from smart_async.smart.diagnosis.sheet import Sheet
+from smart_async.smart.diagnosis.words import cause_of_refusal
+from smart_async.smart.tokens import Token
+
+__all__ = ("HARMFUL_ANYWAY", "check_answer", "related")
+
+_TITLE = "Token request"
+_KEY_CAUSES = (*(name for name in CATALOGUE if name.startswith(("jwks-", "kid-"))), "jku-differs")
+_RELATED = {
+    "key-unknown": _KEY_CAUSES,
+    "jwks-key": _KEY_CAUSES,
+    "jwks-blocked": _KEY_CAUSES,
+    "jku-differs": ("jku-differs",),
+    "aud-wrong": ("aud-wrong", "token-endpoint-override", "token-endpoint-host"),
+    "clock": ("clock-fast", "clock-slow"),
+    "clock-fast": ("clock-fast", "assertion-window", "clock-slow"),
+    "clock-slow": ("clock-slow", "clock-fast"),
+    "scope-not-allowed": ("scope-level", "scope-syntax"),
+    "scope-syntax": ("scope-syntax", "scope-level"),
+    "grant-not-allowed": ("grant-not-allowed", "grant-type"),
+    "registered-with-secret": ("registered-with-secret", "auth-method"),
+    "auth-method": ("auth-method", "registered-with-secret"),
+    "server-failing": (),
+}
+HARMFUL_ANYWAY = frozenset(name for name in CATALOGUE if name.startswith(("jwks-", "clock-", "tls-")))
+"""What still does harm when a token was issued: sooner or later it is noticed."""
+
+
+def check_answer(evidence: Evidence, sheet: Sheet) -> tuple[str, ...]:
+    """
+    Read the answer to the token request.
+
+    Args:
+        evidence: What was seen.
+        sheet: Where it is written down.
+
+    Returns:
+        The causes that the server's own words point to, which go before all others.
+    """
+    answer = evidence.answer
+    if answer is None:
+        why = evidence.why_not_try or "It was not made."
+        sheet.note("token", _TITLE, f"{clean_text(why, length=400)}", status="skipped")
+        return ()
+    if isinstance(answer, Token):
+        return _granted(answer, sheet)
+    if isinstance(answer, TransportError):
+        before = set(sheet.causes)
+        blame_silence(answer, evidence, sheet, "token", _TITLE)
+        return tuple(set(sheet.causes) - before)
+    if not isinstance(answer, OAuthError):
+        redirected = 300 <= (getattr(answer, "status", None) or 0) < 400
+        name = "token-endpoint-redirect" if redirected else "token-response-broken"
+        sheet.blame("token", _TITLE, name, seen=clean_text(answer.message, length=400))
+        return (name,)
+    return _refused(answer, evidence, sheet)
+
+
+def _granted(token: Token, sheet: Sheet) -> tuple[str, ...]:
+    details = tuple(str(finding) for finding in token.findings)
+    sheet.note(
+        "token",
+        _TITLE,
+        f"A token was issued, with the scopes: {clean_text(str(token.scopes))}.",
+        details=details,
+    )
+    return ()
+
+
+def _refused(error: OAuthError, evidence: Evidence, sheet: Sheet) -> tuple[str, ...]:
+    said = _said(error)
+    found = _refined(cause_of_refusal(error), evidence)
+    if found == "client-refused":
+        sheet.note("token", _TITLE, said, status="problem")
+        _suspect(evidence, sheet)
+        return ()
+    known = related(found, sheet)
+    if known:
+        # A check has seen the very thing that the server's words point to.
+        sheet.note("token", _TITLE, f"{said} This fits what was found above.", status="problem")
+        return known
+    if found in ("jwks-key", "key-unknown") and evidence.jwks is not None and not _key_causes(sheet):
+        found = "server-stale-jwks"
+    sheet.blame("token", _TITLE, found, seen=said, certainty="likely")
+    sheet.note("token", _TITLE, "", status="problem")
+    return (found,)
+
+
+def _refined(found: str, evidence: Evidence) -> str:
+    # "Expired" is what a server says of an assertion; which clock is wrong, its Date may tell.
+    offset = clock_offset(evidence)
+    if found == "clock-slow" and offset is not None and offset > 0:
+        return "clock"
+    if found == "request-refused" and isinstance(evidence.answer, OAuthError):
+        return "client-refused" if evidence.answer.error == "invalid_request" else found
+    return found
+
+
+def related(found: str, sheet: Sheet) -> tuple[str, ...]:
+    """
+    Return the causes on *sheet* that are the one *found* in a server's words, or a special case of it.
+
+    Args:
+        found: What the words point to.
+        sheet: What the checks found.
+    """
+    return tuple(name for name in _RELATED.get(found, (found,)) if name in sheet.causes)
+
+
+def _key_causes(sheet: Sheet) -> bool:
+    return any(name in sheet.causes for name in _KEY_CAUSES)
+
+
+def _suspect(evidence: Evidence, sheet: Sheet) -> None:
+    # Only what nothing speaks against; where a check found something certain, that is it.
+    if any(each.certainty == "certain" for each in sheet.causes.values()):
+        return
+    for name in _ranked(evidence):
+        if name not in sheet.causes and not _ruled_out(name, evidence):
+            sheet.blame("suspects", "What remains possible", name, certainty="possible")
+
+
+def _ranked(evidence: Evidence) -> tuple[str, ...]:
+    config = evidence.config
+    names = suspects(make_of([config.fhir_base if config else None]))
+    if evidence.auth is None:
+        return (
+            "registered-with-secret",
+            *(name for name in names if name in ("client-unknown", "client-not-active")),
+        )
+    if _changed_lately(evidence):
+        return ("server-stale-jwks", *(name for name in names if name != "server-stale-jwks"))
+    if evidence.jwks is None:
+        # Nothing is known of the published key, which goes wrong more often than anything else.
+        return ("key-unknown", *(name for name in names if name != "key-unknown"))
+    return names
+
+
+def _changed_lately(evidence: Evidence) -> bool:
+    # Two keys are published while one takes over from the other: the server may not know the new one yet.
+    document = as_object(evidence.jwks.document) if evidence.jwks else None
+    return len(as_list((document or {}).get("keys")) or ()) > 1
+
+
+def _ruled_out(name: str, evidence: Evidence) -> bool:
+    if name == "clock":
+        return clock_offset(evidence) is not None
+    if name == "aud-wrong":
+        return False
+    if name in ("server-stale-jwks", "jwks-blocked"):
+        return evidence.keys_url is None
+    return name == "key-unknown" and evidence.jwks is not None
+
+
+def _said(error: OAuthError) -> str:
+    words = server_words(error)
+    parts = [f"{name.replace('_', ' ')} {value!r}" for name, value in words.items() if name != "status"]
+    return f"The server answers {words.get('status')}: {', '.join(parts) or 'no reason given'}."

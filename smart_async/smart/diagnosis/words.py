@@ -1,0 +1,143 @@
+"""
+What a server's refusal points to, by its code, its status and the words of its description.
+
+Descriptions are free text and every server has its own, so only words are looked for that mean the same in
+all of them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from smart_async.errors import OAuthError, TransportError
+
+__all__ = ("cause_of_refusal", "cause_of_silence", "cause_of_words")
+
+_WORDS: tuple[tuple[str, str], ...] = (
+    ("client-unknown", r"no (?:such )?client\b|\b(?:unknown|unregistered|unrecogni[sz]ed) client\b"),
+    (
+        "client-unknown",
+        r"\bclient\b[^.]{0,60}(?:not (?:found|known|registered|recogni[sz]ed)|unknown"
+        r"|(?:does not|doesn.t) exist)",
+    ),
+    (
+        "client-not-active",
+        r"\b(?:inactive|disabled|suspended|pending|deactivated)\b"
+        r"|not (?:yet )?(?:been )?(?:active|activated|approved|enabled)",
+    ),
+    ("jku-differs", r"\bjku\b"),
+    (
+        "jwks-blocked",
+        r"(?:jwks?|jwk set|key set|keys?)\b[^.]{0,80}\b(?:cannot|could not|unable|failed|not) (?:be |to be )?"
+        r"(?:fetched|retrieved|loaded|downloaded|reached|resolved|read)"
+        r"|(?:fetch|retriev|load|download|reach|resolv)\w*\b[^.]{0,40}\b(?:jwks?|key set|keys?)\b"
+        r"|\bjwk(?: set|s)\b[^.]{0,80}\banswers? with status",
+    ),
+    ("assertion-replayed", r"\bjti\b|\breplay|already (?:been )?used"),
+    ("aud-wrong", r"\baud\b|\baudiences?\b"),
+    ("registered-with-secret", r"client[ _-]?secret|\bsecret\b|not registered any keys?|\bclient_secret_"),
+    ("auth-method", r"\bauth(?:entication)?[ _-]method|client_assertion_type|private_key_jwt"),
+    ("typ-wrong", r"\btyp\b"),
+    ("clock-slow", r"\bexpired\b|has expired|no longer valid"),
+    ("clock-fast", r"in the future|not yet valid|too far|\bahead\b|\blifetime\b|\bbefore it was issued"),
+    ("clock", r"\b(?:exp|iat|nbf)\b|\bclock\b|\bskew\b"),
+    ("jwks-key", r"\bsignature\b"),
+    (
+        "key-unknown",
+        r"\bkid\b|\bkey id\b|public key"
+        r"|(?:signing|verification|matching|suitable|registered) \w{0,12} ?keys?\b",
+    ),
+    ("algorithm", r"\balg(?:orithm)?s?\b"),
+    ("assertion-issuer", r"\b(?:iss|sub|issuer|subject)\b"),
+    ("scope-not-allowed", r"\bscopes?\b"),
+)
+_PATTERNS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in _WORDS)
+
+_CODES = {
+    "invalid_scope": "scope-not-allowed",
+    "unauthorized_client": "grant-not-allowed",
+    "unsupported_grant_type": "grant-type",
+    "temporarily_unavailable": "server-failing",
+    "server_error": "server-failing",
+    "slow_down": "rate-limited",
+}
+_STATUSES = {
+    403: "blocked",
+    404: "token-endpoint-missing-page",
+    405: "token-endpoint-method",
+    407: "proxy-failed",
+    429: "rate-limited",
+}
+_ABOUT_CLIENT = frozenset({"invalid_client", "invalid_request", "invalid_grant", "access_denied", None})
+
+_SILENCE: tuple[tuple[str, str], ...] = (
+    ("host-unknown", r"resolve|name lookup|getaddrinfo|nodename"),
+    ("proxy-failed", r"\bproxy\b"),
+    ("tls-expired", r"certificate.*expired|expired.*certificate"),
+    ("tls-name", r"hostname|mismatch|not valid for|doesn.t match|IP address"),
+    ("tls-self-signed", r"self.signed"),
+    ("tls-old", r"protocol version|unsupported protocol|version too low|\btls ?1\.[01]\b"),
+    ("tls-untrusted", r"certificate"),
+    ("tls-failed", r"secure connection|handshake|\btls\b|\bssl\b"),
+)
+_SILENCES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in _SILENCE)
+
+
+def cause_of_words(text: str | None) -> str | None:
+    """
+    Return the cause that a server's description points to, or None.
+
+    Args:
+        text: The description.
+
+    >>> cause_of_words("Invalid audience in client assertion"), cause_of_words("client authentication failed")
+    ('aud-wrong', None)
+    """
+    return next((name for name, pattern in _PATTERNS if pattern.search(text or "")), None)
+
+
+def cause_of_refusal(error: OAuthError) -> str:
+    """
+    Return the cause that a refusal points to, its code and status first, then its words.
+
+    Args:
+        error: What the server said.
+
+    Returns:
+        An id of the catalogue; `client-refused` or `request-refused` where it does not say.
+    """
+    status = error.status or 0
+    if error.error in _CODES:
+        return _of_code(error)
+    # A gateway's answer has no code; its status says more than its words.
+    if error.error is None and (status in _STATUSES or status >= 500):
+        return _STATUSES.get(status, "server-failing")
+    if status == 429:
+        return "rate-limited"
+    if (found := cause_of_words(error.error_description)) and error.error in _ABOUT_CLIENT:
+        return found
+    if error.error is None and (error.error_description or "").startswith("a page of HTML"):
+        return "token-endpoint-html"
+    if status >= 500:
+        return "server-failing"
+    return "client-refused" if error.error == "invalid_client" or status == 401 else "request-refused"
+
+
+def _of_code(error: OAuthError) -> str:
+    found = _CODES[error.error or ""]
+    if found == "scope-not-allowed" and re.search(
+        r"\bv[12]\b|version|syntax|\.read|\.rs\b", error.error_description or "", re.IGNORECASE
+    ):
+        return "scope-syntax"
+    return found
+
+
+def cause_of_silence(error: TransportError) -> str:
+    """
+    Return the cause that a missing answer points to.
+
+    Args:
+        error: Why there was none.
+    """
+    message = error.message
+    return next((name for name, pattern in _SILENCES if pattern.search(message)), "server-unreachable")
