@@ -7,6 +7,8 @@ each wait, and the network backend is the place where all of them pass. One wait
 operating system's name lookup cannot be interrupted.
 
 Async: tidiness. When a TLS handshake is cancelled, the engine forgets the socket.
+
+Both: attention to what follows an answer, see `Framing`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
+
+from smart_async.transports._framing import Framing
 
 __all__ = ("CarefulBackend", "DeadlineBackend", "until")
 
@@ -109,14 +113,17 @@ class DeadlineStream:
         self._backend = backend
         self._core = core
         self._inner = inner
+        self._framing = Framing()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read up to *max_bytes*."""
         data: bytes = self._inner.read(max_bytes, _left(timeout, self._core.ReadTimeout))
+        self._framing.feed(data)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of *buffer*."""
+        self._framing.sent()
         self._inner.write(buffer, _left(timeout, self._core.WriteTimeout))
 
     def close(self) -> None:
@@ -134,7 +141,12 @@ class DeadlineStream:
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the engine wants to know about the connection."""
-        return self._inner.get_extra_info(info)
+        return _readable(self._framing, info) or self._inner.get_extra_info(info)
+
+
+def _readable(framing: Framing, info: str) -> bool:
+    # The engine asks so before it uses an idle connection again, and closes one that has something to say.
+    return info == "is_readable" and not framing.exact
 
 
 class CarefulBackend:
@@ -159,14 +171,17 @@ class CarefulStream:
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        self._framing = Framing()
 
     async def read(self, *args: Any, **kwargs: Any) -> bytes:
         """Read what has arrived."""
         data: bytes = await self._inner.read(*args, **kwargs)
+        self._framing.feed(data)
         return data
 
     async def write(self, *args: Any, **kwargs: Any) -> None:
         """Write a buffer."""
+        self._framing.sent()
         await self._inner.write(*args, **kwargs)
 
     async def aclose(self) -> None:
@@ -186,4 +201,4 @@ class CarefulStream:
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the engine wants to know about the connection."""
-        return self._inner.get_extra_info(info)
+        return _readable(self._framing, info) or self._inner.get_extra_info(info)
