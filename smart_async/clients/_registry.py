@@ -11,6 +11,7 @@ from smart_async.clients._sync import SmartClient
 from smart_async.interfaces import AsyncTransport, Clock, Transport
 from smart_async.limits import Limits, Timeouts
 from smart_async.smart.config import SmartConfig
+from smart_async.smart.issuers import KnownIssuers
 from smart_async.smart.launch import EHRLaunch
 from smart_async.smart.pending import PendingAuthorization
 from smart_async.smart.registry import Registry
@@ -56,6 +57,7 @@ class EHRRegistry:
             )
             for config in self.registry
         }
+        _acquaint(self._clients.values())
 
     def launch(self, url: str, *, client_id: str | None = None) -> tuple[SmartClient, EHRLaunch]:
         """Return the client for an EHR launch, and the launch. See `Registry.launch`."""
@@ -123,6 +125,7 @@ class AsyncEHRRegistry:
             )
             for config in self.registry
         }
+        _acquaint(self._clients.values())
 
     def launch(self, url: str, *, client_id: str | None = None) -> tuple[AsyncSmartClient, EHRLaunch]:
         """Return the client for an EHR launch, and the launch. See `Registry.launch`."""
@@ -151,3 +154,10 @@ class AsyncEHRRegistry:
     ) -> None:
         """Release the connections."""
         await self.aclose()
+
+
+def _acquaint(clients: Iterable[SmartClient | AsyncSmartClient]) -> None:
+    issuers = KnownIssuers()
+    for client in clients:
+        # A registry and its clients are one; nobody else has a say in this.
+        client._state.issuers = issuers  # pyright: ignore[reportPrivateUsage]

@@ -192,6 +192,8 @@ def discover(state: ClientState, *, refresh: bool = False) -> Flow[SmartMetadata
         return cached.metadata
     found = yield from _find(state)
     metadata = _metadata(found, state.config)
+    if state.issuers is not None:
+        state.issuers.check(state.config.client_id, metadata)
     state.cached = CachedMetadata(metadata, instant.monotonic + found.lifetime)
     return metadata
 

@@ -8,6 +8,7 @@ from smart_async.keys.jwks import VerificationKey
 from smart_async.limits import JWKS_STALE, Limits
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.entropy import Entropy, system_entropy
+from smart_async.smart.issuers import KnownIssuers
 from smart_async.smart.metadata import SmartMetadata
 
 __all__ = ("CachedMetadata", "ClientState", "ServerKeys")
@@ -80,6 +81,7 @@ class ClientState:
         cached: The last discovery document, or None.
         server_keys: The server's keys for ID tokens, or None.
         token_origin: The origin that has accepted this client's credentials, or None before that.
+        issuers: What the clients of one registry know of each other's servers; None for a client alone.
     """
 
     config: SmartConfig
@@ -88,3 +90,4 @@ class ClientState:
     cached: CachedMetadata | None = None
     server_keys: ServerKeys | None = None
     token_origin: str | None = None
+    issuers: KnownIssuers | None = None
