@@ -1,5 +1,5 @@
 """
-The sandbox's patients: invented, and named so that nobody takes them for real.
+The sandbox's data: charts made from what `people` says, as one would find them in an EHR.
 
 The same data on every start, so that tests and documentation can name an id.
 """
@@ -7,12 +7,13 @@ The same data on every start, so that tests and documentation can name an id.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from datetime import date
+
+from smart_async.sandbox.codes import CATEGORIES, SNOMED, Resource, concept
+from smart_async.sandbox.people import PATIENTS, PRACTITIONERS, Person
+from smart_async.sandbox.vitals import vital_signs
 
 __all__ = ("DEFAULT_USER", "RESOURCE_TYPES", "Resource", "compartment", "synthetic_resources")
-
-Resource: TypeAlias = dict[str, Any]
-"""A FHIR resource as JSON."""
 
 RESOURCE_TYPES = ("Patient", "Condition", "Encounter", "MedicationRequest", "Observation", "Practitioner")
 """What the FHIR endpoint serves."""
@@ -20,33 +21,32 @@ RESOURCE_TYPES = ("Patient", "Condition", "Encounter", "MedicationRequest", "Obs
 DEFAULT_USER = "Practitioner/doctor-demo"
 """Who is signed in, unless the sandbox is told otherwise."""
 
-_LOINC = "http://loinc.org"
-_SNOMED = "http://snomed.info/sct"
-_CATEGORIES = "http://terminology.hl7.org/CodeSystem"
-
-_PATIENTS = (
-    ("amber", "Sampleton", "Amber", "female", "1958-03-14", "hypertension", "lisinopril"),
-    ("basil", "Testwell", "Basil", "male", "1971-11-02", "diabetes", "metformin"),
-    ("clover", "Mockingham", "Clover", "female", "1986-07-29", "asthma", "salbutamol"),
-    ("dexter", "Fakerson", "Dexter", "male", "1993-01-08", "hypertension", "lisinopril"),
-    ("ember", "Placeholder", "Ember", "other", "2004-09-17", "asthma", "salbutamol"),
-    ("fable", "Demoville", "Fable", "female", "2016-05-23", "hayfever", "cetirizine"),
-)
-_PRACTITIONERS = (("doctor-demo", "Demo", "Doctor"), ("nurse-nominal", "Nominal", "Nurse"))
+_CHILDRENS_DOCTOR = "Practitioner/paediatrician-pretend"
 _CONDITIONS = {
-    "hypertension": ("38341003", "Hypertensive disorder"),
-    "diabetes": ("44054006", "Type 2 diabetes mellitus"),
     "asthma": ("195967001", "Asthma"),
+    "diabetes": ("44054006", "Type 2 diabetes mellitus"),
+    "eczema": ("24079001", "Atopic dermatitis"),
+    "fibrillation": ("49436004", "Atrial fibrillation"),
     "hayfever": ("21719001", "Allergic rhinitis due to pollen"),
+    "hypertension": ("38341003", "Hypertensive disorder"),
+    "kidney": ("709044004", "Chronic kidney disease"),
+    "migraine": ("37796009", "Migraine"),
+    "obesity": ("414916001", "Obesity"),
+    "osteoarthritis": ("396275006", "Osteoarthritis"),
 }
-_VITALS = (
-    ("8867-4", "Heart rate", "beats/minute", "/min", 64),
-    ("9279-1", "Respiratory rate", "breaths/minute", "/min", 14),
-    ("8310-5", "Body temperature", "Cel", "Cel", 36.6),
-    ("8302-2", "Body height", "cm", "cm", 162),
-    ("29463-7", "Body weight", "kg", "kg", 61),
-)
-_VISITS = ("2024-02-06", "2025-01-21")
+_DOSES = {
+    "apixaban": "1 tablet of 5 mg twice a day",
+    "atorvastatin": "1 tablet of 20 mg in the evening",
+    "bisoprolol": "1 tablet of 2.5 mg in the morning",
+    "budesonide": "1 puff of 200 µg twice a day",
+    "cetirizine": "5 ml of syrup once a day while pollen flies",
+    "hydrocortisone": "a thin layer of 1 % cream once a day",
+    "lisinopril": "1 tablet of 10 mg in the morning",
+    "metformin": "1 tablet of 500 mg with breakfast and dinner",
+    "paracetamol": "1 tablet of 500 mg when needed, at most 6 a day",
+    "salbutamol": "1 or 2 puffs of 100 µg when needed",
+    "sumatriptan": "1 tablet of 50 mg at the onset of a headache",
+}
 
 
 def synthetic_resources() -> dict[str, dict[str, Resource]]:
@@ -67,110 +67,78 @@ def compartment(resource: Resource) -> str | None:
 
 
 def _everything() -> Iterator[Resource]:
-    for identifier, family, given in _PRACTITIONERS:
-        name = {"family": family, "given": [given]}
+    for identifier, family, given, title in PRACTITIONERS:
+        name = {"family": family, "given": [given], **({"prefix": [title]} if title else {})}
         yield {"resourceType": "Practitioner", "id": identifier, "active": True, "name": [name]}
-    for number, row in enumerate(_PATIENTS):
-        yield from _chart(number, *row)
+    for number, person in enumerate(PATIENTS, start=1):
+        yield from _chart(number, person)
 
 
-def _chart(
-    number: int, key: str, family: str, given: str, gender: str, born: str, condition: str, drug: str
-) -> Iterator[Resource]:
-    patient = f"patient-{key}"
-    subject = {"reference": f"Patient/{patient}", "display": f"{given} {family}"}
+def _chart(number: int, person: Person) -> Iterator[Resource]:
+    doctor = _CHILDRENS_DOCTOR if person.child else DEFAULT_USER
+    subject = {"reference": f"Patient/patient-{person.key}", "display": f"{person.given} {person.family}"}
     yield {
         "resourceType": "Patient",
-        "id": patient,
+        "id": f"patient-{person.key}",
         "active": True,
-        "identifier": [{"system": "urn:example:sandbox:record", "value": f"SBX-{number + 1:04}"}],
-        "name": [{"use": "official", "family": family, "given": [given]}],
-        "gender": gender,
-        "birthDate": born,
+        "identifier": [{"system": "urn:example:sandbox:record", "value": f"SBX-{number:04}"}],
+        "name": [{"use": "official", "family": person.family, "given": [person.given]}],
+        "gender": person.gender,
+        "birthDate": str(person.born),
+        "generalPractitioner": [{"reference": doctor}],
     }
-    yield _condition(key, subject, condition)
-    yield _medication(key, subject, drug)
-    for visit, date in enumerate(_VISITS, start=1):
-        yield _encounter(key, subject, visit, date)
-        yield from _observations(key, subject, visit, date, number)
+    for index, name in enumerate(person.conditions, start=1):
+        yield _condition(person, index, name, subject)
+    for index, name in enumerate(person.medications, start=1):
+        yield _medication(person, index, name, subject, doctor)
+    for visit, day in enumerate(person.visits, start=1):
+        yield _encounter(person, visit, day, subject, doctor)
+    yield from vital_signs(person, number, subject)
 
 
-def _condition(key: str, subject: Resource, condition: str) -> Resource:
-    code, display = _CONDITIONS[condition]
+def _condition(person: Person, index: int, name: str, subject: Resource) -> Resource:
+    code, display = _CONDITIONS[name]
+    noted = str(_visit(person, index))
     return {
         "resourceType": "Condition",
-        "id": f"condition-{key}-1",
-        "clinicalStatus": _concept(f"{_CATEGORIES}/condition-clinical", "active", "Active"),
-        "verificationStatus": _concept(f"{_CATEGORIES}/condition-ver-status", "confirmed", "Confirmed"),
-        "category": [_concept(f"{_CATEGORIES}/condition-category", "problem-list-item", "Problem List Item")],
-        "code": _concept(_SNOMED, code, display),
+        "id": f"condition-{person.key}-{index}",
+        "clinicalStatus": concept(f"{CATEGORIES}/condition-clinical", "active", "Active"),
+        "verificationStatus": concept(f"{CATEGORIES}/condition-ver-status", "confirmed", "Confirmed"),
+        "category": [concept(f"{CATEGORIES}/condition-category", "problem-list-item", "Problem List Item")],
+        "code": concept(SNOMED, code, display),
         "subject": subject,
-        "recordedDate": _VISITS[0],
+        "onsetDateTime": noted,
+        "recordedDate": noted,
     }
 
 
-def _medication(key: str, subject: Resource, drug: str) -> Resource:
+def _medication(person: Person, index: int, name: str, subject: Resource, doctor: str) -> Resource:
     return {
         "resourceType": "MedicationRequest",
-        "id": f"medication-{key}-1",
+        "id": f"medication-{person.key}-{index}",
         "status": "active",
         "intent": "order",
-        "category": [_concept(f"{_CATEGORIES}/medicationrequest-category", "community", "Community")],
-        "medicationCodeableConcept": {"text": drug},
+        "category": [concept(f"{CATEGORIES}/medicationrequest-category", "community", "Community")],
+        "medicationCodeableConcept": {"text": name},
         "subject": subject,
-        "encounter": {"reference": f"Encounter/encounter-{key}-1"},
-        "authoredOn": _VISITS[0],
-        "requester": {"reference": DEFAULT_USER},
+        "encounter": {"reference": f"Encounter/encounter-{person.key}-{index}"},
+        "authoredOn": str(_visit(person, index)),
+        "requester": {"reference": doctor},
+        "dosageInstruction": [{"text": _DOSES[name]}],
     }
 
 
-def _encounter(key: str, subject: Resource, visit: int, date: str) -> Resource:
+def _encounter(person: Person, visit: int, day: date, subject: Resource, doctor: str) -> Resource:
     return {
         "resourceType": "Encounter",
-        "id": f"encounter-{key}-{visit}",
+        "id": f"encounter-{person.key}-{visit}",
         "status": "finished",
-        "class": {"system": f"{_CATEGORIES}/v3-ActCode", "code": "AMB", "display": "ambulatory"},
+        "class": {"system": f"{CATEGORIES}/v3-ActCode", "code": "AMB", "display": "ambulatory"},
         "subject": subject,
-        "participant": [{"individual": {"reference": DEFAULT_USER}}],
-        "period": {"start": f"{date}T09:00:00Z", "end": f"{date}T09:30:00Z"},
+        "participant": [{"individual": {"reference": doctor}}],
+        "period": {"start": f"{day}T09:00:00Z", "end": f"{day}T09:30:00Z"},
     }
 
 
-def _observations(key: str, subject: Resource, visit: int, date: str, number: int) -> Iterator[Resource]:
-    for index, (code, display, unit, ucum, value) in enumerate(_VITALS, start=1):
-        observation = _vital(f"{key}-{visit}-{index}", code, display, subject, visit, date)
-        amount = round(value + (number * 3 + visit) % 7 * value * 0.01, 1)
-        observation["valueQuantity"] = _quantity(amount, unit, ucum)
-        yield observation
-    pressure = _vital(
-        f"{key}-{visit}-{len(_VITALS) + 1}", "85354-9", "Blood pressure panel", subject, visit, date
-    )
-    pressure["component"] = [
-        {"code": _concept(_LOINC, code, display), "valueQuantity": _quantity(amount, "mmHg", "mm[Hg]")}
-        for code, display, amount in (
-            ("8480-6", "Systolic blood pressure", 112 + number * 4 + visit),
-            ("8462-4", "Diastolic blood pressure", 70 + number * 2 + visit),
-        )
-    ]
-    yield pressure
-
-
-def _vital(suffix: str, code: str, display: str, subject: Resource, visit: int, date: str) -> Resource:
-    return {
-        "resourceType": "Observation",
-        "id": f"observation-{suffix}",
-        "status": "final",
-        "category": [_concept(f"{_CATEGORIES}/observation-category", "vital-signs", "Vital Signs")],
-        "code": _concept(_LOINC, code, display),
-        "subject": subject,
-        "encounter": {"reference": f"Encounter/encounter-{suffix.split('-')[0]}-{visit}"},
-        "effectiveDateTime": f"{date}T09:10:00Z",
-    }
-
-
-def _concept(system: str, code: str, display: str) -> Resource:
-    return {"coding": [{"system": system, "code": code, "display": display}], "text": display}
-
-
-def _quantity(value: float, unit: str, ucum: str) -> Resource:
-    return {"value": value, "unit": unit, "system": "http://unitsofmeasure.org", "code": ucum}
+def _visit(person: Person, number: int) -> date:
+    return person.visits[number - 1]

@@ -87,7 +87,7 @@ def _patience(request: Request, timeouts: Timeouts) -> float:
 
 
 def _conclude(line: MemoryLine, response: Response, request: Request, timeouts: Timeouts) -> Response:
-    if line.seconds >= (patience := _patience(request, timeouts)):
+    if line.seconds and line.seconds >= (patience := _patience(request, timeouts)):
         raise _lost(request, f"No answer came within {patience:g} seconds.")
     if line.dropped:
         raise _lost(request, "The connection broke off before the answer was complete.")

@@ -36,7 +36,7 @@ def test_addresses():
     assert (sandbox.base_url, sandbox.issuer) == ("http://127.0.0.1:8080", "http://127.0.0.1:8080")
     assert sandbox.fhir_base == "http://127.0.0.1:8080/fhir"
     assert sandbox.token_endpoint == "http://127.0.0.1:8080/oauth2/token"
-    assert len(sandbox.patients) == 6
+    assert len(sandbox.patients) == 9
 
 
 @pytest.mark.parametrize("as_form", [False, True])

@@ -130,13 +130,13 @@ def test_open_search_is_narrowed(hand):
     """A search that names no patient finds the patient in context."""
     token = hand.login(scope="launch/patient patient/*.rs")["access_token"]
     assert ids(hand.read("Patient", token)) == ["patient-amber"]
-    assert ids(hand.read("Condition", token)) == ["condition-amber-1"]
+    assert ids(hand.read("Condition", token)) == ["condition-amber-1", "condition-amber-2"]
 
 
 def test_user_scopes_reach_everybody(hand):
     """User-level scopes are not confined, whatever patient is in context."""
     token = hand.login(scope="launch/patient user/*.rs patient/*.rs")["access_token"]
-    assert len(ids(hand.read("Patient", token))) == 6
+    assert len(ids(hand.read("Patient", token))) == 9
     assert hand.read("Patient/patient-basil", token).status == 200
 
 
@@ -146,27 +146,27 @@ def test_granular_scope(hand, value, status):
     """A scope with a category reaches resources of that category."""
     token = hand.system_token(f"system/Observation.rs?category={value}")
     assert hand.read("Observation/observation-amber-1-1", token).status == status
-    assert len(ids(hand.read("Observation?_count=100", token))) == (72 if status == 200 else 0)
+    assert len(ids(hand.read("Observation?_count=100", token))) == (100 if status == 200 else 0)
 
 
 def test_paging(hand):
     """Next links lead through the whole result, each page once."""
     token = hand.system_token()
-    path, pages = "Observation?patient=patient-amber&_count=5", []
+    path, pages = "Observation?patient=patient-amber&_count=20", []
     while path:
         bundle = json.loads(hand.read(path, token).body)
         pages.append([entry["fullUrl"] for entry in bundle["entry"]])
         links = {link["relation"]: link["url"] for link in bundle["link"]}
         path = links.get("next", "").removeprefix(hand.sandbox.fhir_base + "/")
-    assert ([len(page) for page in pages], bundle["total"]) == ([5, 5, 2], 12)
-    assert len({url for page in pages for url in page}) == 12
+    assert ([len(page) for page in pages], bundle["total"]) == ([20, 20, 9], 49)
+    assert len({url for page in pages for url in page}) == 49
 
 
-@pytest.mark.parametrize(("count", "entries"), [("0", 0), ("500", 72), ("", 20)])
+@pytest.mark.parametrize(("count", "entries"), [("0", 0), ("500", 100), ("", 20)])
 def test_count(hand, count, entries):
     """_count limits a page; 0 asks for the total only, and 100 is the most."""
     bundle = json.loads(hand.read(f"Observation?_count={count}", hand.system_token()).body)
-    assert (len(bundle["entry"]), bundle["total"]) == (entries, 72)
+    assert (len(bundle["entry"]), bundle["total"]) == (entries, 566)
 
 
 @pytest.mark.parametrize(
