@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from smart_async.cli import demo, discover, keys, sandbox, token
+from smart_async.cli import demo, discover, introspect, keys, login, register, sandbox, token
 from smart_async.cli.output import (
     INTERRUPTED,
     WRONG_INPUT,
@@ -65,7 +65,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # joins the lines of a paragraph, as the docstrings mean it
     pretty_exceptions_enable=False,  # they would print the values of variables, tokens among them
 )
-for _room in (demo, sandbox, keys, discover, token):
+for _room in (demo, sandbox, keys, discover, token, login, register, introspect):
     _room.add_to(app)
 
 

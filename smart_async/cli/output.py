@@ -21,6 +21,7 @@ from smart_async.messages import Finding
 
 __all__ = (
     "INTERRUPTED",
+    "REFUSED",
     "WRONG_INPUT",
     "Stdout",
     "console",
@@ -54,6 +55,12 @@ _WORDS = (
     ("algorithm=", "--alg "),
     ("key_size=", "--key-size "),
     ("with kid=", "with --kid"),
+    ("Timeouts(total=…, discovery=…)", "--timeout"),
+    ("Timeouts(total=…)", "--timeout"),
+    ("trusted_origins", "--trusted-origin"),
+    ("allow_changes=", "--allow-change "),
+    ("and is .registration on this error", "and is in the file of --out, if there is one"),
+    ("use backend_token()", "use smart-async token"),
 )
 
 

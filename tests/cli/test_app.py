@@ -26,7 +26,7 @@ WORDS = ("discover", "https://ehr.example.com/r4")
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(discover_module, "_ask", fail)

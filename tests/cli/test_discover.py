@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from smart_async.cli import discover as module
+from smart_async.cli import way as module
 from smart_async.errors import TransportError
 from smart_async.limits import Timeouts
 from smart_async.messages import Request, Response
@@ -90,6 +90,7 @@ def test_the_way_to_the_server_is_the_users(run: Run, monkeypatch: pytest.Monkey
     words = ["--proxy", "http://p.example:1", "--ca-file", tmp_path / "ca", "--transport", "httpx2"]
     done = run("discover", "https://ehr.example.com/r4", *words, "--timeout", "2.5")
     expected = {"name": "httpx2", "proxy": "http://p.example:1", "ca_file": tmp_path / "ca"}
+    expected |= {"cert": None, "trust_env": False}
     limits = Timeouts(connect=2.5, read=2.5, write=2.5, pool=2.5, total=2.5, discovery=2.5)
     assert (done.exit_code, opened, watching.seen) == (4, expected, [limits, Timeouts()])
 

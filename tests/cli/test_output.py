@@ -45,12 +45,12 @@ def test_advice_names_options(tmp_path: Any, make: Make, said: str) -> None:
 
 def test_a_redirected_discovery_names_the_option(run: Callable[..., Any], monkeypatch: Any) -> None:
     """Where discovery is redirected, the option that follows redirects is named."""
-    from smart_async.cli import discover
+    from smart_async.cli import way
     from smart_async.messages import Headers, Response
     from smart_async.transports import ScriptedTransport
 
     answer = Response(status=302, headers=Headers({"location": "https://b.example/x"}))
-    monkeypatch.setattr(discover, "open_transport", lambda *_, **__: ScriptedTransport(answer))
+    monkeypatch.setattr(way, "open_transport", lambda *_, **__: ScriptedTransport(answer))
     done = run("discover", "https://a.example")
     assert (done.exit_code, "--follow-redirects" in done.stderr, "=True" in done.stderr) == (3, True, False)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from smart_async.cli import token as module
+from smart_async.cli import way as module
 from smart_async.sandbox import Sandbox
 from smart_async.transports import ScriptedTransport, json_response
 
