@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from smart_async.transports._engine import ClientCertificate
     from smart_async.transports.httpx import AsyncHttpxTransport, HttpxTransport
     from smart_async.transports.httpx2 import AsyncHttpx2Transport, Httpx2Transport
+    from smart_async.transports.logs import UrlLogFilter
     from smart_async.transports.opening import open_async_transport, open_transport
     from smart_async.transports.scripted import Answer, ScriptedTransport, json_response
     from smart_async.transports.tracing import Exchange, TracingTransport
@@ -27,6 +28,7 @@ __all__ = (
     "HttpxTransport",
     "ScriptedTransport",
     "TracingTransport",
+    "UrlLogFilter",
     "json_response",
     "open_async_transport",
     "open_transport",
@@ -42,6 +44,7 @@ _HOME = {
     "HttpxTransport": "httpx",
     "ScriptedTransport": "scripted",
     "TracingTransport": "tracing",
+    "UrlLogFilter": "logs",
     "json_response": "scripted",
     "open_async_transport": "opening",
     "open_transport": "opening",
