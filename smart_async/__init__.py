@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from smart_async.clients._async import AsyncSmartClient
+    from smart_async.clients._async_session import AsyncSmartSession
+    from smart_async.clients._diagnosis import async_diagnose, diagnose
+    from smart_async.clients._paging import fhir_pages
     from smart_async.clients._registry import AsyncEHRRegistry, EHRRegistry
+    from smart_async.clients._session import SmartSession
     from smart_async.clients._sync import SmartClient
     from smart_async.errors import (
         CallbackError,
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
         OutcomeUnknownError,
         ProtocolError,
         RegistrationChangedError,
+        SessionEndedError,
         SmartError,
         StoreError,
         TokenOriginError,
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from smart_async.keys.ring import KeyRing
     from smart_async.keys.signing_key import SigningKey
     from smart_async.limits import Limits, Timeouts
+    from smart_async.messages.events import Event
     from smart_async.messages.findings import Finding
     from smart_async.messages.secret import Secret
     from smart_async.smart.client_auth import PrivateKeyJWT
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
     from smart_async.smart.client_registration import ClientRegistration
     from smart_async.smart.client_secret import ClientSecret, PublicClient
     from smart_async.smart.config import SmartConfig
+    from smart_async.smart.diagnosis.explain import Explanation, explain
+    from smart_async.smart.diagnosis.report import Cause, Check, Diagnosis
     from smart_async.smart.identity import FhirUser, Identity
     from smart_async.smart.introspection import TokenStatus
     from smart_async.smart.launch import EHRLaunch, FhirContextItem, LaunchContext
@@ -58,16 +66,22 @@ _HOMES = {
     "AssociatedEndpoint": "smart.metadata",
     "AsyncEHRRegistry": "clients._registry",
     "AsyncSmartClient": "clients._async",
+    "AsyncSmartSession": "clients._async_session",
     "CallbackError": "errors",
+    "Cause": "smart.diagnosis.report",
+    "Check": "smart.diagnosis.report",
     "ClientMetadata": "smart.client_metadata",
     "ClientRegistration": "smart.client_registration",
     "ClientSecret": "smart.client_secret",
     "ConfigurationError": "errors",
     "ContextChangedError": "errors",
+    "Diagnosis": "smart.diagnosis.report",
     "DiscoveryError": "errors",
     "EHRLaunch": "smart.launch",
     "EHRRegistry": "clients._registry",
     "EndpointChangedError": "errors",
+    "Event": "messages.events",
+    "Explanation": "smart.diagnosis.explain",
     "FhirContextItem": "smart.launch",
     "FhirUser": "smart.identity",
     "Finding": "messages.findings",
@@ -82,16 +96,18 @@ _HOMES = {
     "PendingAuthorization": "smart.pending",
     "PrivateKeyJWT": "smart.client_auth",
     "ProtocolError": "errors",
-    "RegistrationChangedError": "errors",
     "PublicClient": "smart.client_secret",
+    "RegistrationChangedError": "errors",
     "Scope": "smart.scopes",
     "Scopes": "smart.scopes",
     "Secret": "messages.secret",
+    "SessionEndedError": "errors",
     "SigningKey": "keys.signing_key",
     "SmartClient": "clients._sync",
     "SmartConfig": "smart.config",
     "SmartError": "errors",
     "SmartMetadata": "smart.metadata",
+    "SmartSession": "clients._session",
     "StoreError": "errors",
     "Timeouts": "limits",
     "Token": "smart.tokens",
@@ -99,7 +115,11 @@ _HOMES = {
     "TokenResponseError": "errors",
     "TokenStatus": "smart.introspection",
     "TransportError": "errors",
+    "async_diagnose": "clients._diagnosis",
     "config_from_env": "files.env",
+    "diagnose": "clients._diagnosis",
+    "explain": "smart.diagnosis.explain",
+    "fhir_pages": "clients._paging",
     "load_signing_key": "files.keyfiles",
     "public_jwks": "keys.jwks",
 }
@@ -108,16 +128,22 @@ __all__ = (
     "AssociatedEndpoint",
     "AsyncEHRRegistry",
     "AsyncSmartClient",
+    "AsyncSmartSession",
     "CallbackError",
+    "Cause",
+    "Check",
     "ClientMetadata",
     "ClientRegistration",
     "ClientSecret",
     "ConfigurationError",
     "ContextChangedError",
+    "Diagnosis",
     "DiscoveryError",
     "EHRLaunch",
     "EHRRegistry",
     "EndpointChangedError",
+    "Event",
+    "Explanation",
     "FhirContextItem",
     "FhirUser",
     "Finding",
@@ -137,11 +163,13 @@ __all__ = (
     "Scope",
     "Scopes",
     "Secret",
+    "SessionEndedError",
     "SigningKey",
     "SmartClient",
     "SmartConfig",
     "SmartError",
     "SmartMetadata",
+    "SmartSession",
     "StoreError",
     "Timeouts",
     "Token",
@@ -149,7 +177,10 @@ __all__ = (
     "TokenResponseError",
     "TokenStatus",
     "TransportError",
+    "async_diagnose",
     "config_from_env",
+    "diagnose",
+    "explain",
     "load_signing_key",
     "public_jwks",
 )
