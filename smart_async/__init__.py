@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from smart_async.clients._async_session import AsyncSmartSession
     from smart_async.clients._diagnosis import async_diagnose, diagnose
     from smart_async.clients._paging import fhir_pages
+    from smart_async.clients._paging import fhir_pages
     from smart_async.clients._registry import AsyncEHRRegistry, EHRRegistry
     from smart_async.clients._session import SmartSession
     from smart_async.clients._sync import SmartClient
@@ -120,6 +121,7 @@ _HOMES = {
     "diagnose": "clients._diagnosis",
     "explain": "smart.diagnosis.explain",
     "fhir_pages": "clients._paging",
+    "fhir_pages": "clients._paging",
     "load_signing_key": "files.keyfiles",
     "public_jwks": "keys.jwks",
 }
@@ -181,6 +183,7 @@ __all__ = (
     "config_from_env",
     "diagnose",
     "explain",
+    "fhir_pages",
     "load_signing_key",
     "public_jwks",
 )

@@ -39,6 +39,7 @@ class _Bearer(Generic[T]):
         self._admits = guard.admits
         self._ready = source.ready
         self._invalidate = source.invalidate
+        # The last token that was found to fit into a header. Nearly every request takes the short way.
         self._sound: T | None = None
         self._named: tuple[T | None, frozenset[str]] = (None, guard.hinted)
 
@@ -64,11 +65,8 @@ class _Bearer(Generic[T]):
         url = str(request.url)
         if not self._admits(url):
             self._guard.check(url, self._origins(token))
-        if token is self._sound:
-            request.headers["Authorization"] = f"Bearer {token.access_token.reveal()}"
-        else:
-            request.headers["Authorization"] = authorization(token)
-            self._sound = token
+        request.headers["Authorization"] = authorization(token)
+        self._sound = token
 
     def _refused(self, response: Any, token: T) -> bool:
         """Judge *response*; return whether it says that *token* is no longer good."""
@@ -123,11 +121,16 @@ class BearerFlow(_Bearer[T]):
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Run around one request, redirects included; called by the client."""
         token = self._ready()
-        if token is None:
-            self.check_url(str(request.url))
-            token = self._get_token()
-        self._attach(request, token)
+        if token is not None and token is self._sound and self._admits(str(request.url)):
+            request.headers["Authorization"] = f"Bearer {token.access_token.reveal()}"
+        else:
+            if token is None:
+                self.check_url(str(request.url))
+                token = self._get_token()
+            self._attach(request, token)
         response = yield request
+        if response.status_code < 400 and not response.history:
+            return
         if self._repeatable(request, response, token):
             another = self._get_token()
             if another.access_token != token.access_token:
@@ -158,11 +161,16 @@ class AsyncBearerFlow(_Bearer[T]):
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Run around one request, redirects included; called by the client."""
         token = self._ready()
-        if token is None:
-            self.check_url(str(request.url))
-            token = await self._get_token()
-        self._attach(request, token)
+        if token is not None and token is self._sound and self._admits(str(request.url)):
+            request.headers["Authorization"] = f"Bearer {token.access_token.reveal()}"
+        else:
+            if token is None:
+                self.check_url(str(request.url))
+                token = await self._get_token()
+            self._attach(request, token)
         response = yield request
+        if response.status_code < 400 and not response.history:
+            return
         if self._repeatable(request, response, token):
             another = await self._get_token()
             if another.access_token != token.access_token:
