@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from smart_async.clients._async_session import AsyncSmartSession
     from smart_async.clients._diagnosis import async_diagnose, diagnose
     from smart_async.clients._paging import fhir_pages
-    from smart_async.clients._paging import fhir_pages
     from smart_async.clients._registry import AsyncEHRRegistry, EHRRegistry
     from smart_async.clients._session import SmartSession
     from smart_async.clients._sync import SmartClient
@@ -120,7 +119,6 @@ _HOMES = {
     "config_from_env": "files.env",
     "diagnose": "clients._diagnosis",
     "explain": "smart.diagnosis.explain",
-    "fhir_pages": "clients._paging",
     "fhir_pages": "clients._paging",
     "load_signing_key": "files.keyfiles",
     "public_jwks": "keys.jwks",

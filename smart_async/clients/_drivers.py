@@ -10,16 +10,33 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar, assert_never
 
-from smart_async.errors import ConfigurationError
-from smart_async.flow import Exclusive, Flow, Instant, Now, Send, Sign, Sleep, Step
-from smart_async.interfaces import AsyncSigner, AsyncTransport, Clock, Signer, Transport
-from smart_async.limits import Timeouts
+from smart_async.clients import _storing
+from smart_async.clients._events import Listener, tell
+from smart_async.clients._signing import async_sign, blocking_signer
+from smart_async.errors import TransportError
+from smart_async.flow import (
+    Delete,
+    Emit,
+    Exclusive,
+    Flow,
+    Instant,
+    Load,
+    Now,
+    Save,
+    Send,
+    Sign,
+    Sleep,
+    Step,
+)
+from smart_async.interfaces import AsyncTransport, Clock, Lease, Transport
+from smart_async.limits import LEASE_SECONDS, Timeouts
+from smart_async.messages import Request
 
 if TYPE_CHECKING:
     import anyio
-    from anyio.lowlevel import RunVar
 
 __all__ = ("AsyncPerformer", "Performer", "SystemClock", "drive", "drive_async")
 
@@ -90,22 +107,91 @@ async def drive_async(flow: Flow[T], perform: Callable[[Step], Awaitable[object]
         flow.close()
 
 
-class Performer:
+class _Base:
+    """What both performers are made of."""
+
+    __slots__ = ("_clock", "_deadline", "_lease", "_listener", "_store", "_timeouts")
+
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        clock: Clock,
+        store: _storing.OpenedStore | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self._timeouts = timeouts
+        self._clock = clock
+        self._store = store or _storing.OpenedStore(None)
+        self._listener = listener
+        self._deadline = 0.0
+        self._lease: Lease | None = None
+
+    def begin(self, lease: Lease | None = None) -> Self:
+        """
+        Return a performer for one operation, whose time begins now.
+
+        Args:
+            lease: The lease under which it saves.
+        """
+        other = object.__new__(type(self))
+        for name in (*_Base.__slots__, *type(self).__slots__):
+            setattr(other, name, getattr(self, name))
+        other._deadline = self._clock.monotonic() + self._timeouts.total
+        other._lease = lease
+        return other
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the longest operation takes if everything in it ends when it should."""
+        # Before the lease, waiting for it, under it, and giving it back.
+        return LEASE_SECONDS + 3 * self._timeouts.total
+
+    @property
+    def clock(self) -> Clock:
+        """Who tells the time."""
+        return self._clock
+
+    def _now(self) -> Instant:
+        return Instant(self._clock.wall(), self._clock.monotonic(), self._deadline)
+
+    def _time_for(self, request: Request) -> Timeouts:
+        if not self._deadline:
+            return self._timeouts
+        left = self._deadline - self._clock.monotonic()
+        if left <= 0:
+            raise TransportError(
+                f"The operation was not over after {self._timeouts.total:g} seconds.",
+                endpoint=request.url.partition("?")[0],
+                advice="This request was not sent. If the server is honestly slow, raise Timeouts(total=…).",
+                sent=False,
+            )
+        return replace(self._timeouts, total=left, discovery=min(left, self._timeouts.discovery))
+
+
+class Performer(_Base):
     """
     Performs steps by blocking.
 
     Args:
         transport: Who sends.
-        timeouts: How long a request may take.
+        timeouts: How long an operation may take.
         clock: Who tells the time.
+        store: Where sessions keep their tokens.
+        listener: Who is told what happens.
     """
 
-    __slots__ = ("_clock", "_locks", "_timeouts", "_transport")
+    __slots__ = ("_locks", "_transport")
 
-    def __init__(self, transport: Transport, timeouts: Timeouts, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        timeouts: Timeouts,
+        clock: Clock,
+        store: _storing.OpenedStore | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        super().__init__(timeouts, clock, store, listener)
         self._transport = transport
-        self._timeouts = timeouts
-        self._clock = clock
         self._locks: dict[tuple[int, str], threading.Lock] = {}
 
     def _lock(self, key: str) -> threading.Lock:
@@ -117,40 +203,102 @@ class Performer:
         """Perform *step* and return its outcome."""
         match step:
             case Send():
-                return self._transport.send(step.request, self._timeouts).stamped(self._clock.wall())
+                response = self._transport.send(step.request, self._time_for(step.request))
+                return response.stamped(self._clock.wall())
             case Sign():
-                return _blocking_signer(step.signer).sign(step.signing_input)
+                return blocking_signer(step.signer).sign(step.signing_input)
             case Now():
-                return Instant(self._clock.wall(), self._clock.monotonic())
+                return self._now()
             case Sleep():
                 return time.sleep(step.seconds)
             case Exclusive():
-                with self._lock(step.key):
-                    return drive(step.flow, self)
+                return self._exclusive(step)
+            case Load() | Save() | Delete():
+                return _storing.perform(self._store.get(), step, self._lease)
+            case Emit():
+                return tell(self._listener, step.event)
             case _:
                 assert_never(step)
 
+    def _exclusive(self, step: Exclusive) -> Any:
+        if not step.leased:
+            with self._lock(step.key):
+                return drive(step.flow, self)
+        lease = _storing.acquire(self._store.get(), step.key, LEASE_SECONDS)
+        try:
+            return drive(step.flow, self.begin(lease))
+        finally:
+            lease.release()
 
-class AsyncPerformer:
+
+class AsyncPerformer(_Base):
     """
     Performs steps by awaiting.
 
     Args:
         transport: Who sends.
-        timeouts: How long a request may take.
+        timeouts: How long an operation may take.
         clock: Who tells the time.
+        store: Where sessions keep their tokens.
+        listener: Who is told what happens.
     """
 
-    __slots__ = ("_clock", "_locks", "_loop", "_timeouts", "_transport")
+    __slots__ = ("_locks", "_transport")
 
-    def __init__(self, transport: AsyncTransport, timeouts: Timeouts, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        timeouts: Timeouts,
+        clock: Clock,
+        store: _storing.OpenedStore | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        super().__init__(timeouts, clock, store, listener)
         self._transport = transport
-        self._timeouts = timeouts
-        self._clock = clock
+        self._locks = _Locks()
+
+    async def __call__(self, step: Step) -> Any:
+        """Perform *step* and return its outcome."""
+        match step:
+            case Send():
+                response = await self._transport.async_send(step.request, self._time_for(step.request))
+                return response.stamped(self._clock.wall())
+            case Sign():
+                return await async_sign(step.signer, step.signing_input)
+            case Now():
+                return self._now()
+            case Sleep():
+                import anyio
+
+                return await anyio.sleep(step.seconds)
+            case Exclusive():
+                return await self._exclusive(step)
+            case Load() | Save() | Delete():
+                return await _storing.async_perform(self._store.get(), step, self._lease)
+            case Emit():
+                return tell(self._listener, step.event)
+            case _:
+                assert_never(step)
+
+    async def _exclusive(self, step: Exclusive) -> Any:
+        if not step.leased:
+            async with self._locks.of(step.key):
+                return await drive_async(step.flow, self)
+        async with _storing.leased(self._store.get(), step.key, LEASE_SECONDS) as lease:
+            return await drive_async(step.flow, self.begin(lease))
+
+
+class _Locks:
+    """The locks of one client on the event loop that it runs on."""
+
+    __slots__ = ("_locks", "_loop")
+
+    def __init__(self) -> None:
         self._loop: object = None
         self._locks: dict[str, anyio.Lock] = {}
 
-    def _lock(self, key: str) -> anyio.Lock:
+    def of(self, key: str) -> anyio.Lock:
+        """Return the lock of *key*."""
         from anyio import Lock
         from anyio.lowlevel import current_token
 
@@ -158,79 +306,3 @@ class AsyncPerformer:
         if self._loop != (loop := current_token()):
             self._loop, self._locks = loop, {}
         return self._locks.setdefault(key, Lock())
-
-    async def __call__(self, step: Step) -> Any:
-        """Perform *step* and return its outcome."""
-        match step:
-            case Send():
-                response = await self._transport.async_send(step.request, self._timeouts)
-                return response.stamped(self._clock.wall())
-            case Sign():
-                return await _sign(step.signer, step.signing_input)
-            case Now():
-                return Instant(self._clock.wall(), self._clock.monotonic())
-            case Sleep():
-                import anyio
-
-                return await anyio.sleep(step.seconds)
-            case Exclusive():
-                async with self._lock(step.key):
-                    return await drive_async(step.flow, self)
-            case _:
-                assert_never(step)
-
-
-def _blocking_signer(signer: Signer | AsyncSigner) -> Signer:
-    if not isinstance(signer, Signer):
-        raise ConfigurationError(
-            "The signer can only be awaited.", field="client_auth", advice="Use AsyncSmartClient with it."
-        )
-    return signer
-
-
-async def _sign(signer: Signer | AsyncSigner, signing_input: bytes) -> bytes:
-    if isinstance(signer, AsyncSigner):
-        return await signer.async_sign(signing_input)
-    if not signer.blocking:
-        async with _turn():
-            return signer.sign(signing_input)
-    import anyio.to_thread
-
-    return await anyio.to_thread.run_sync(signer.sign, signing_input, limiter=_limiter())
-
-
-_signing_limiter: RunVar[anyio.CapacityLimiter] | None = None
-_signing_turn: RunVar[anyio.Lock] | None = None
-
-
-def _turn() -> anyio.Lock:
-    # One quick signature to a turn of the loop: 200 tasks that wake up together would add theirs to a stall
-    # of 200 times that. Waiting for the lock gives the loop its turn, so it must not be a fast one.
-    from anyio import Lock
-    from anyio.lowlevel import RunVar
-
-    global _signing_turn
-    if _signing_turn is None:
-        _signing_turn = RunVar("smart_async_signing_turn")
-    try:
-        return _signing_turn.get()
-    except LookupError:
-        lock = Lock()
-        _signing_turn.set(lock)
-        return lock
-
-
-def _limiter() -> anyio.CapacityLimiter:
-    # Not anyio's default of 40 threads: so many signatures at once leave the loop no processor to run on.
-    from anyio import CapacityLimiter
-    from anyio.lowlevel import RunVar
-
-    global _signing_limiter  # made on first use, so that importing costs nothing
-    if _signing_limiter is None:
-        _signing_limiter = RunVar("smart_async_signing_limiter")
-    try:
-        return _signing_limiter.get()
-    except LookupError:
-        limiter = CapacityLimiter(max(1, (os.cpu_count() or 1) - 1))
-        _signing_limiter.set(limiter)
-        return limiter

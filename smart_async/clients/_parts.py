@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from smart_async.clients._drivers import SystemClock
+from smart_async.clients._events import Listener
 from smart_async.errors import ConfigurationError
 from smart_async.interfaces import Clock, Signer
 from smart_async.limits import Limits, Timeouts
@@ -13,7 +14,7 @@ from smart_async.smart.config import SmartConfig
 from smart_async.smart.entropy import Entropy, system_entropy
 from smart_async.smart.state import ClientState
 
-__all__ = ("check_clock", "check_limits", "check_signer", "check_timeouts", "new_state")
+__all__ = ("check_clock", "check_limits", "check_listener", "check_signer", "check_timeouts", "new_state")
 
 T = TypeVar("T")
 
@@ -76,6 +77,21 @@ def check_clock(clock: Clock | None) -> Clock:
             f"{type(clock).__name__} is no clock: it has no wall() and monotonic().", field="clock"
         )
     return clock or SystemClock()
+
+
+def check_listener(listener: Listener | None) -> Listener | None:
+    """
+    Return *listener*.
+
+    Args:
+        listener: What the caller gave.
+
+    Raises:
+        ConfigurationError: If it cannot be called.
+    """
+    if listener is not None and not callable(listener):
+        raise ConfigurationError("on_event must be a function that takes an Event.", field="on_event")
+    return listener
 
 
 def check_timeouts(timeouts: Timeouts | None) -> Timeouts:

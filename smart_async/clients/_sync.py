@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 from smart_async.clients._drivers import Performer, drive
-from smart_async.clients._parts import check_clock, check_signer, check_timeouts, new_state
+from smart_async.clients._events import Listener
+from smart_async.clients._live import LiveSessions
+from smart_async.clients._parts import check_clock, check_listener, check_signer, check_timeouts, new_state
+from smart_async.clients._session import SmartSession
+from smart_async.clients._storing import OpenedStore
 from smart_async.flow import Flow
-from smart_async.interfaces import AsyncSigner, Clock, Signer, Transport
+from smart_async.interfaces import AsyncSigner, Clock, Signer, TokenStore, Transport
 from smart_async.keys.jwks import Publishable
 from smart_async.limits import Limits, Timeouts
 from smart_async.messages import Secret
@@ -34,6 +39,7 @@ from smart_async.smart.registration_management import (
     read_registration,
     update_registration,
 )
+from smart_async.smart.renewal import backend_session, load_session, user_session
 from smart_async.smart.revocation import revoke
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.style import SmartStyle, fetch_style
@@ -60,12 +66,14 @@ class SmartClient:
         limits: How much of an answer is read.
         clock: Who tells the time.
         entropy: The source of random bytes, for tests.
+        store: Where sessions keep their tokens; None for the memory of this client.
+        on_event: Is called with each `Event`: a renewal, a repeated request. It should be quick.
 
     Raises:
         ConfigurationError: If a part does not fit.
     """
 
-    __slots__ = ("_owned", "_perform", "_state", "_transport")
+    __slots__ = ("_owned", "_perform", "_sessions", "_state", "_transport")
 
     def __init__(
         self,
@@ -76,13 +84,18 @@ class SmartClient:
         limits: Limits | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
+        store: TokenStore | None = None,
+        on_event: Listener | None = None,
     ) -> None:
         self._state = new_state(config, limits, entropy)
         check_signer(config)
         timeouts, clock = check_timeouts(timeouts), check_clock(clock)
         self._owned = not isinstance(transport, Transport)
         self._transport = open_transport(transport)
-        self._perform = Performer(self._transport, timeouts, clock)
+        self._perform = Performer(
+            self._transport, timeouts, clock, OpenedStore(store), check_listener(on_event)
+        )
+        self._sessions = LiveSessions[SmartSession](partial(SmartSession, perform=self._perform))
 
     @property
     def config(self) -> SmartConfig:
@@ -173,6 +186,49 @@ class SmartClient:
             TokenResponseError: If the answer cannot be used.
         """
         return self._run(backend_token(self._state, scope=scope))
+
+    def session(self, token: Token) -> SmartSession:
+        """
+        Return the session of a login: a token that renews itself for as long as the server allows.
+
+        Two calls with tokens of one login, refreshed or not, return the same session. Its first `get_token`
+        stores it, and `session.key` is what `load_session` finds it by after a restart.
+
+        Args:
+            token: What `exchange_code` returned, or any token that it was refreshed to.
+
+        Raises:
+            ConfigurationError: If *token* is none, or belongs to another registration.
+        """
+        return self._sessions.of(user_session(self._state, token))
+
+    def backend_session(self, scope: str | Scopes = DEFAULT_SCOPE) -> SmartSession:
+        """
+        Return the client's own session: a backend token that is fetched, kept, and fetched again in time.
+
+        Workers that share a store share the token.
+
+        Args:
+            scope: The scopes to ask for, normally `system/…`.
+
+        Raises:
+            ConfigurationError: If *scope* is none, or the client is a public one.
+        """
+        return self._sessions.of(backend_session(self._state, scope))
+
+    def load_session(self, key: str) -> SmartSession:
+        """
+        Return the session that the store holds under *key*.
+
+        Args:
+            key: What `session.key` was.
+
+        Raises:
+            SessionEndedError: If nothing is stored there: sign the user in again.
+            ConfigurationError: If it belongs to another registration.
+            StoreError: If the store cannot be reached, or holds something damaged.
+        """
+        return self._sessions.of(self._run(load_session(self._state, key)))
 
     def introspect(self, token: Token) -> TokenStatus:
         """
@@ -282,12 +338,14 @@ class SmartClient:
         return self._run(jwt_bearer_token(self._state, key=key, assertion=assertion, scope=scope))
 
     def close(self) -> None:
-        """Release the connections, unless the transport was yours."""
+        """Wait for renewals in progress, and release the connections, unless the transport was yours."""
+        for session in self._sessions:
+            session.close()
         if self._owned:
             self._transport.close()
 
     def _run(self, flow: Flow[T]) -> T:
-        return drive(flow, self._perform)
+        return drive(flow, self._perform.begin())
 
     def __enter__(self) -> Self:
         """Return the client itself; nothing is opened before the first request."""

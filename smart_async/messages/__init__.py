@@ -1,9 +1,10 @@
 """
-The words that the core and the world exchange: requests, responses, secrets, findings, JSON and URLs.
+The words that the core and the world exchange: requests, responses, secrets, findings, events, JSON and URLs.
 
 Nothing here knows OAuth. Each subject has its own module; import from here.
 """
 
+from smart_async.messages.events import Event, EventName
 from smart_async.messages.findings import Finding, Severity
 from smart_async.messages.http import FORM, Headers, Purpose, Request, Response, form_body
 from smart_async.messages.json import JSON, JSONObject, as_list, as_object, parse_object, strict_loads
@@ -14,6 +15,8 @@ from smart_async.messages.urls import Url, is_loopback, parse_url, resolve_url, 
 __all__ = (
     "FORM",
     "JSON",
+    "Event",
+    "EventName",
     "Finding",
     "Headers",
     "JSONObject",

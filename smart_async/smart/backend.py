@@ -14,6 +14,7 @@ from smart_async.flow import Flow
 from smart_async.messages import Finding
 from smart_async.smart.binding import Binding
 from smart_async.smart.client_secret import PublicClient
+from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
 from smart_async.smart.oauth_errors import parse_oauth_error
@@ -22,10 +23,35 @@ from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response
 from smart_async.smart.tokens import Token
 
-__all__ = ("DEFAULT_SCOPE", "backend_token")
+__all__ = ("DEFAULT_SCOPE", "backend_scopes", "backend_token")
 
 DEFAULT_SCOPE = "system/*.rs"
 """Read and search everything that the registration allows."""
+
+
+def backend_scopes(config: SmartConfig, scope: str | Scopes) -> Scopes:
+    """
+    Return the scopes of a backend token.
+
+    Args:
+        config: The registration.
+        scope: What the caller asks for.
+
+    Raises:
+        ConfigurationError: If *scope* is empty or not a scope, or the client is a public one.
+    """
+    wanted = asked_scopes(scope)
+    if not wanted:
+        raise ConfigurationError(
+            "A backend token needs a scope.", field="scope", advice='Ask for example for "system/Patient.rs".'
+        )
+    if isinstance(config.client_auth, PublicClient):
+        raise ConfigurationError(
+            "A public client cannot get a backend token: it proves nothing about itself.",
+            field="client_auth",
+            advice="Register a key and use PrivateKeyJWT.",
+        )
+    return wanted
 
 
 def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) -> Flow[Token]:
@@ -48,17 +74,7 @@ def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) ->
         OAuthError: If the server refused.
         TokenResponseError: If the answer cannot be used.
     """
-    wanted = asked_scopes(scope)
-    if not wanted:
-        raise ConfigurationError(
-            "A backend token needs a scope.", field="scope", advice='Ask for example for "system/Patient.rs".'
-        )
-    if isinstance(state.config.client_auth, PublicClient):
-        raise ConfigurationError(
-            "A public client cannot get a backend token: it proves nothing about itself.",
-            field="client_auth",
-            advice="Register a key and use PrivateKeyJWT.",
-        )
+    wanted = backend_scopes(state.config, scope)
     metadata = yield from discover(state)
     fields = (("grant_type", "client_credentials"), ("scope", str(wanted)))
     empty = state.config.token_request == "basic-empty"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from smart_async.errors import ConfigurationError, DiscoveryError
-from smart_async.flow import Flow, now, send
+from smart_async.flow import Flow, now
 from smart_async.limits import METADATA_TTL, METADATA_TTL_MAX, Limits
 from smart_async.messages import Finding, Headers, JSONObject, Request, Response, parse_object, resolve_url
 from smart_async.smart.capability_statement import (
@@ -22,6 +22,7 @@ from smart_async.smart.capability_statement import (
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.metadata import OVERRIDES, SmartMetadata, parse_metadata
 from smart_async.smart.redirects import location, redirect_target
+from smart_async.smart.retries import send_repeated
 from smart_async.smart.state import CachedMetadata, ClientState
 
 __all__ = (
@@ -269,14 +270,14 @@ def _openid_configuration(state: ClientState, found: _Found) -> Flow[None]:
 
 
 def _get(state: ClientState, request: Request) -> Flow[Response]:
-    response = yield from send(request)
+    response = yield from send_repeated(state, request)
     for _ in range(_REDIRECTS if state.config.follow_discovery_redirects else 0):
         if not 300 <= response.status < 400:
             break
         url = _target(response, state.config.allow_insecure_loopback)
         # Without the configured headers: whoever it leads to need not know them.
         accept = Headers({"Accept": request.headers["accept"]})
-        response = yield from send(replace(request, url=url, headers=accept))
+        response = yield from send_repeated(state, replace(request, url=url, headers=accept))
     if 300 <= response.status < 400:
         raise _redirected(response)
     return response

@@ -17,6 +17,7 @@ from smart_async.smart.binding import origin_of
 from smart_async.smart.client_auth import Authentication
 from smart_async.smart.endpoint_auth import check_kept_origin
 from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.retries import CODE, HARMLESS, Retries, repeated
 from smart_async.smart.state import ClientState
 
 __all__ = ("request_token", "token_request")
@@ -64,9 +65,10 @@ def request_token(
     once: bool,
     endpoint: str | None = None,
     empty: bool = False,
+    retries: Retries | None = None,
 ) -> Flow[Response]:
     """
-    Authenticate and send one token request, and return the answer.
+    Authenticate and send a token request, again where that is safe, and return the answer.
 
     Args:
         state: The client.
@@ -75,6 +77,7 @@ def request_token(
         once: Whether the server may accept the grant only once, as with a code or a refresh token.
         endpoint: The token endpoint, where it is not the one that *metadata* names.
         empty: Whether to leave the body out, for servers that read the credentials and nothing else.
+        retries: After which failures it may be made again; None for what fits *once*.
 
     Raises:
         EndpointChangedError: If this client has authenticated at another origin before; nothing was sent.
@@ -83,6 +86,23 @@ def request_token(
     """
     url = endpoint or metadata.token_endpoint
     check_kept_origin(state, url)
+    fields = tuple(fields)
+    return repeated(
+        state,
+        lambda: _attempt(state, metadata, url, fields, once=once, empty=empty),
+        retries or (CODE if once else HARMLESS),
+    )
+
+
+def _attempt(
+    state: ClientState,
+    metadata: SmartMetadata,
+    url: str,
+    fields: tuple[tuple[str, str | Secret], ...],
+    *,
+    once: bool,
+    empty: bool,
+) -> Flow[Response]:
     authentication = yield from state.config.client_auth.authenticate(
         state.config, metadata, url, entropy=state.entropy
     )

@@ -29,8 +29,10 @@ from smart_async.smart.client_auth import Authentication
 from smart_async.smart.discovery import discover
 from smart_async.smart.endpoint_auth import authenticate_at, check_token
 from smart_async.smart.launch import LaunchContext, parse_launch_context
+from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.redirects import refuse_redirect
+from smart_async.smart.retries import HARMLESS, repeated
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
@@ -194,26 +196,28 @@ def introspect(state: ClientState, token: Token) -> Flow[TokenStatus]:
     check_token(token, config)
     metadata = yield from discover(state)
     check_binding(token.binding, metadata, config, what="token")
-    if metadata.introspection_endpoint is None:
+    endpoint = metadata.introspection_endpoint
+    if endpoint is None:
         raise ConfigurationError(
             "The server names no introspection_endpoint.",
             endpoint=metadata.fhir_base,
             advice="Some servers have one that they do not list: set introspection_endpoint.",
         )
+    response = yield from repeated(state, lambda: _ask(state, metadata, endpoint, token), HARMLESS)
+    status = parse_introspection(response, limits=state.limits, sent=(token.access_token,))
+    return replace(status, findings=(*status.findings, *_differences(status, token)))
+
+
+def _ask(state: ClientState, metadata: SmartMetadata, endpoint: str, token: Token) -> Flow[Response]:
     authentication = yield from authenticate_at(
         state,
         metadata,
-        metadata.introspection_endpoint,
-        method=config.introspection_auth,
+        endpoint,
+        method=state.config.introspection_auth,
         bearer=token.access_token,
     )
-    response = yield from send(
-        introspection_request(
-            metadata.introspection_endpoint, token.access_token, authentication, limits=state.limits
-        )
-    )
-    status = parse_introspection(response, limits=state.limits, sent=(token.access_token,))
-    return replace(status, findings=(*status.findings, *_differences(status, token)))
+    request = introspection_request(endpoint, token.access_token, authentication, limits=state.limits)
+    return (yield from send(request))
 
 
 def _differences(status: TokenStatus, token: Token) -> Iterable[Finding]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
+from smart_async.messages import Secret
 from smart_async.smart.binding import Binding, check_binding, check_registration
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
 from smart_async.smart.grants import request_token
+from smart_async.smart.metadata import SmartMetadata
+from smart_async.smart.retries import HARMLESS, ROTATING
 from smart_async.smart.scopes import Scopes, asked_scopes
 from smart_async.smart.sign_in import with_identity
 from smart_async.smart.state import ClientState
 from smart_async.smart.token_response import parse_token_response
 from smart_async.smart.tokens import Token
 
-__all__ = ("narrowed_scope", "refresh")
+__all__ = ("exchange_refresh_token", "narrowed_scope", "refresh", "refreshed_identity")
 
 
 def narrowed_scope(token: Token, scope: str | Scopes | None) -> str | None:
@@ -89,26 +92,66 @@ def refresh(state: ClientState, token: Token, *, scope: str | Scopes | None = No
     narrowed = narrowed_scope(token, scope)
     metadata = yield from discover(state)
     check_binding(token.binding, metadata, config, what="token")
-    response = yield from request_token(
-        state,
-        metadata,
-        (
-            ("grant_type", "refresh_token"),
-            ("refresh_token", token.refresh_token),
-            *_extra_fields(config, token, narrowed),
-        ),
-        once=True,
+    renewed = yield from exchange_refresh_token(state, metadata, token, token.refresh_token, narrowed)
+    return (yield from refreshed_identity(state, metadata, renewed, token))
+
+
+def exchange_refresh_token(
+    state: ClientState, metadata: SmartMetadata, token: Token, refresh_token: Secret, narrowed: str | None
+) -> Flow[Token]:
+    """
+    Send the refresh request, and return the token that came, before anybody has looked into its ID token.
+
+    Args:
+        state: The client.
+        metadata: The server, already found to be the one that issued *token*.
+        token: The token to refresh.
+        refresh_token: Its refresh token.
+        narrowed: The `scope` field; None to leave it out.
+
+    Raises:
+        OAuthError: If the server refused.
+        OutcomeUnknownError: If the request may have taken effect, though no answer came.
+        TokenResponseError: If the answer cannot be used.
+        ContextChangedError: If it is for another patient, or carries more scope.
+    """
+    fields: tuple[tuple[str, str | Secret], ...] = (
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token),
+        *_extra_fields(state.config, token, narrowed),
     )
-    renewed = parse_token_response(
+    rotates = state.config.refresh_rotates
+    response = yield from request_token(
+        state, metadata, fields, once=rotates, retries=ROTATING if rotates else HARMLESS
+    )
+    return parse_token_response(
         response,
-        binding=Binding.of(config, metadata),
+        binding=Binding.of(state.config, metadata),
         requested_scope=narrowed or str(token.launch_scopes),
         previous=token,
         limits=state.limits,
-        sent=(token.refresh_token, token.access_token),
+        sent=(refresh_token, token.access_token),
     )
-    openid = token.identity is not None or "openid" in token.launch_scopes
-    return (yield from with_identity(state, metadata, renewed, nonce=None, openid=openid, previous=token))
+
+
+def refreshed_identity(
+    state: ClientState, metadata: SmartMetadata, renewed: Token, previous: Token
+) -> Flow[Token]:
+    """
+    Return *renewed* with the identity that its ID token proves, or the one of *previous* if it has none.
+
+    Args:
+        state: The client.
+        metadata: The server.
+        renewed: The token that came.
+        previous: The token that it replaces.
+
+    Raises:
+        IdTokenError: If the ID token cannot be trusted; *renewed* is on the error.
+        ContextChangedError: If it is for another user; the new token is on the error.
+    """
+    openid = previous.identity is not None or "openid" in previous.launch_scopes
+    return with_identity(state, metadata, renewed, nonce=None, openid=openid, previous=previous)
 
 
 def _how_to_go_on(token: Token, config: SmartConfig) -> str:

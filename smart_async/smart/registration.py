@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable
 
 from smart_async.errors import ConfigurationError, OutcomeUnknownError, TransportError
-from smart_async.flow import Flow, send
+from smart_async.flow import Flow
 from smart_async.limits import Limits
 from smart_async.messages import Headers, JSONObject, Request, Response, Secret
 from smart_async.smart.arguments import check_argument
@@ -27,6 +27,7 @@ from smart_async.smart.registration_answer import (
     check_allowed,
     parse_registration,
 )
+from smart_async.smart.retries import REGISTRATION, Retries, send_repeated
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import is_token
 
@@ -103,7 +104,7 @@ def register(
     metadata = yield from discover(state)
     endpoint = _endpoint(state, metadata)
     request = registration_request(endpoint, client_metadata, initial_access_token=token, limits=state.limits)
-    response = yield from send_once(request)
+    response = yield from send_once(state, request)
     return parse_registration(
         response,
         requested=client_metadata,
@@ -145,19 +146,21 @@ def json_request(
     )
 
 
-def send_once(request: Request) -> Flow[Response]:
+def send_once(state: ClientState, request: Request, retries: Retries = REGISTRATION) -> Flow[Response]:
     """
     Send *request*, which must not be repeated if nobody knows whether it arrived.
 
     Args:
+        state: The client.
         request: The request.
+        retries: After which failures it may be repeated all the same.
 
     Raises:
         OutcomeUnknownError: If it may have arrived, though there is no usable answer.
         TransportError: If it did not leave.
     """
     try:
-        return (yield from send(request))
+        return (yield from send_repeated(state, request, retries))
     except TransportError as exc:
         if exc.sent is False:
             raise

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from smart_async.errors import ConfigurationError
-from smart_async.flow import Flow, send
+from smart_async.flow import Flow
 from smart_async.limits import Limits
 from smart_async.messages import Request, Response, Secret, same_base
 from smart_async.smart.arguments import check_argument
@@ -23,6 +23,7 @@ from smart_async.smart.discovery import discover
 from smart_async.smart.endpoint_auth import check_origin
 from smart_async.smart.registration import check_metadata, json_request, send_once
 from smart_async.smart.registration_answer import check_allowed, parse_registration_answer, refuse_status
+from smart_async.smart.retries import HARMLESS, send_repeated
 from smart_async.smart.state import ClientState
 
 __all__ = (
@@ -118,7 +119,7 @@ def read_registration(state: ClientState, registration: ClientRegistration) -> F
     """
     request = management_request("GET", registration, limits=state.limits)
     yield from _check_place(state, registration)
-    response = yield from send(request)
+    response = yield from send_repeated(state, request)
     return _managed(state, response, registration)
 
 
@@ -159,7 +160,7 @@ def update_registration(
     client_metadata.check_urls(allow_insecure_loopback=state.config.allow_insecure_loopback)
     request = management_request("PUT", registration, client_metadata, limits=state.limits)
     yield from _check_place(state, registration)
-    response = yield from send_once(request)
+    response = yield from send_once(state, request)
     return _managed(state, response, registration, client_metadata, allowed)
 
 
@@ -181,7 +182,7 @@ def delete_registration(state: ClientState, registration: ClientRegistration) ->
     """
     request = management_request("DELETE", registration, limits=state.limits)
     yield from _check_place(state, registration)
-    response = yield from send_once(request)
+    response = yield from send_once(state, request, HARMLESS)
     parse_deletion(response, sent=_secrets(registration))
 
 

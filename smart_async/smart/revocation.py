@@ -7,6 +7,7 @@ Spec: SMART App Launch 2.2, conformance (revocation_endpoint); RFC 7009.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Literal
 
 from smart_async.errors import ConfigurationError, OAuthError, ProtocolError
@@ -17,8 +18,10 @@ from smart_async.smart.binding import check_binding
 from smart_async.smart.client_auth import Authentication
 from smart_async.smart.discovery import discover
 from smart_async.smart.endpoint_auth import authenticate_at, check_token
+from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.redirects import refuse_redirect
+from smart_async.smart.retries import HARMLESS, repeated
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
 
@@ -105,7 +108,8 @@ def revoke(state: ClientState, token: Token) -> Flow[None]:
     check_token(token, config)
     metadata = yield from discover(state)
     check_binding(token.binding, metadata, config, what="token")
-    if metadata.revocation_endpoint is None:
+    endpoint = metadata.revocation_endpoint
+    if endpoint is None:
         raise ConfigurationError(
             "The server names no revocation_endpoint.",
             endpoint=metadata.fhir_base,
@@ -116,16 +120,19 @@ def revoke(state: ClientState, token: Token) -> Flow[None]:
         secrets.insert(0, (token.refresh_token, "refresh_token"))
     failures: list[OAuthError | ProtocolError] = []
     for secret, hint in secrets:
-        authentication = yield from authenticate_at(
-            state, metadata, metadata.revocation_endpoint, method="client"
-        )
-        request = revocation_request(
-            metadata.revocation_endpoint, secret, hint, authentication, limits=state.limits
-        )
-        response = yield from send(request)
+        attempt = partial(_ask, state, metadata, endpoint, secret, hint)
+        response = yield from repeated(state, attempt, HARMLESS)
         try:
             parse_revocation(response, sent=tuple(each for each, _ in secrets))
         except (OAuthError, ProtocolError) as exc:
             failures.append(exc)
     if failures:
         raise failures[0]
+
+
+def _ask(
+    state: ClientState, metadata: SmartMetadata, endpoint: str, secret: Secret, hint: TokenHint
+) -> Flow[Response]:
+    authentication = yield from authenticate_at(state, metadata, endpoint, method="client")
+    request = revocation_request(endpoint, secret, hint, authentication, limits=state.limits)
+    return (yield from send(request))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from smart_async.errors import ConfigurationError, IdTokenError, ProtocolError, TransportError
-from smart_async.flow import Flow, exclusive, now, send
+from smart_async.flow import Flow, exclusive, now
 from smart_async.keys.jwks import VerificationKey, parse_jwks
 from smart_async.limits import JWKS_COOLDOWN, JWKS_TTL, Limits
 from smart_async.messages import (
@@ -29,6 +29,7 @@ from smart_async.messages import (
 )
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.redirects import redirect_target
+from smart_async.smart.retries import send_repeated
 from smart_async.smart.state import ClientState, ServerKeys
 
 __all__ = ("openid_configuration_url", "parse_server_keys", "server_keys", "server_keys_request")
@@ -142,7 +143,7 @@ def _fetch(
     url, algorithms = state.config.jwks_uri, None
     if url is None:
         url, algorithms = yield from _openid_configuration(state, metadata, issuer)
-    response = yield from send(server_keys_request(url, limits=state.limits))
+    response = yield from send_repeated(state, server_keys_request(url, limits=state.limits))
     return parse_server_keys(response, limits=state.limits), algorithms
 
 
@@ -150,8 +151,8 @@ def _openid_configuration(
     state: ClientState, metadata: SmartMetadata, issuer: str
 ) -> Flow[tuple[str, tuple[str, ...] | None]]:
     _check_issuer(issuer, allow_insecure_loopback=state.config.allow_insecure_loopback)
-    response = yield from send(
-        server_keys_request(openid_configuration_url(issuer), limits=state.limits, purpose="discovery")
+    response = yield from send_repeated(
+        state, server_keys_request(openid_configuration_url(issuer), limits=state.limits, purpose="discovery")
     )
     try:
         document = _document(response, "OpenID configuration", state.limits)

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smart_async.errors import ConfigurationError, ProtocolError
-from smart_async.flow import Flow, send
+from smart_async.flow import Flow
 from smart_async.limits import Limits
 from smart_async.messages import Headers, Request, Response, parse_object, resolve_url
 from smart_async.smart.binding import origin_of
 from smart_async.smart.endpoint_auth import check_token
+from smart_async.smart.retries import send_repeated
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
 
@@ -133,5 +134,5 @@ def fetch_style(state: ClientState, token: Token) -> Flow[SmartStyle | None]:
             endpoint=url,
             advice=f"If it belongs to the EHR, add {origin!r} to trusted_origins.",
         )
-    response = yield from send(style_request(url, limits=state.limits))
+    response = yield from send_repeated(state, style_request(url, limits=state.limits))
     return parse_style(response, limits=state.limits)

@@ -30,7 +30,7 @@ from smart_async.smart.redirects import redirect_target
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.tokens import SECRET_MEMBERS, Token, is_token
 
-__all__ = ("parse_token_response",)
+__all__ = ("parse_token_response", "refuse_change")
 
 _NUMBER = re.compile(r"\s*[+-]?\d{1,64}(?:\.\d{1,64})?\s*", re.ASCII)
 _LONGEST = 100 * 365 * 86_400.0
@@ -79,7 +79,7 @@ def parse_token_response(
         raise parse_oauth_error(response, sent=sent)
     token = reader.token(binding, requested_scope)
     if previous is not None:
-        _refuse_change(previous, token, response)
+        refuse_change(previous, token)
     return token
 
 
@@ -141,6 +141,7 @@ class _Reader:
             raw=self.document,
             binding=binding,
             issued_at=self.response.received_at,
+            lineage=self.previous.lineage if self.previous else "",
         )
 
     def note(self, rule: str, message: str, advice: str = "", severity: Severity = "warning") -> None:
@@ -242,7 +243,17 @@ class _Reader:
             ) from None
 
 
-def _refuse_change(previous: Token, token: Token, response: Response) -> None:
+def refuse_change(previous: Token, token: Token) -> None:
+    """
+    Refuse a refreshed token for another patient, or with more scope, than the one it replaces.
+
+    Args:
+        previous: The token that was refreshed.
+        token: The token that came.
+
+    Raises:
+        ContextChangedError: If it is; the new token is on the error.
+    """
     changed = None
     if previous.context.patient is not None and token.context.patient != previous.context.patient:
         changed = "is for another patient"
@@ -251,8 +262,7 @@ def _refuse_change(previous: Token, token: Token, response: Response) -> None:
     if changed:
         raise ContextChangedError(
             f"The refreshed token {changed} than the one it replaces.",
-            endpoint=response.url,
-            status=response.status,
+            endpoint=token.binding.token_endpoint,
             advice="Do not merge the two. The new token is .token on this error: adopt it, or drop it.",
             token=token,
         )

@@ -6,6 +6,7 @@ Spec: SMART App Launch 2.2, app launch (access token response); RFC 6749, sectio
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from smart_async.smart.launch import LaunchContext, parse_launch_context
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.stored import read_finding, read_stored
 
-__all__ = ("SECRET_MEMBERS", "Token", "is_token")
+__all__ = ("SECRET_MEMBERS", "Token", "is_token", "lineage_of")
 
 SECRET_MEMBERS = ("access_token", "refresh_token", "id_token")
 """The members of a token response whose values are secret."""
@@ -53,6 +54,16 @@ def is_token(value: object) -> bool:
     )
 
 
+def lineage_of(access_token: Secret) -> str:
+    """
+    Return a name for the login whose first access token this is; the token cannot be told from it.
+
+    Args:
+        access_token: The access token.
+    """
+    return hashlib.sha256(b"smart-async lineage\0" + access_token.reveal().encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """
@@ -72,6 +83,8 @@ class Token:
         raw: Every member that the server sent, the tokens among them as `Secret`.
         binding: Which registration at which server it belongs to.
         issued_at: Unix seconds at which it was received.
+        lineage: Names the login that it descends from, the same through every refresh, so that two copies of
+            one login are not renewed side by side. It is no secret.
     """
 
     access_token: Secret
@@ -86,6 +99,12 @@ class Token:
     raw: Mapping[str, object] = field(repr=False)
     binding: Binding
     issued_at: float
+    lineage: str = ""
+
+    def __post_init__(self) -> None:
+        """Begin a lineage where there is none."""
+        if not self.lineage:
+            object.__setattr__(self, "lineage", lineage_of(self.access_token))
 
     def __repr__(self) -> str:
         """Say what it is good for, without token, patient or user."""
@@ -141,6 +160,7 @@ class Token:
                 "type": "token",
                 **self.binding.to_members(),
                 "issued_at": self.issued_at,
+                "lineage": self.lineage,
                 "expires_at": self.expires_at,
                 "refresh_token": self.refresh_token.reveal() if self.refresh_token else None,
                 "scope": str(self.scopes),
@@ -206,6 +226,7 @@ def _from_members(members: JSONObject) -> Token:
         identity=_identity(members),
         binding=Binding.from_members(members),
         issued_at=_seconds(members["issued_at"]),
+        lineage=_text(members.get("lineage", "")),
     )
 
 

@@ -1,0 +1,32 @@
+"""Telling whoever listens what a client did by itself: its logger, and a function of the caller's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+from smart_async.messages import Event
+
+__all__ = ("Listener", "tell")
+
+Listener: TypeAlias = Callable[[Event], object]
+"""Is called with each event, in the middle of the work: it should be quick, and what it raises is logged."""
+
+_log = logging.getLogger("smart_async.sessions")
+
+
+def tell(listener: Listener | None, event: Event) -> None:
+    """
+    Log *event*, and call *listener* with it.
+
+    Args:
+        listener: The caller's function, if there is one.
+        event: What happened.
+    """
+    _log.log(logging.WARNING if event.name == "token.refresh.fail" else logging.DEBUG, "%s", event)
+    if listener is not None:
+        try:
+            listener(event)
+        except Exception:  # a broken metrics hook must not cost anybody a token
+            _log.exception("The listener failed at the event %s", event.name)
