@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.lowlevel import checkpoint
+from loopback import authority, ca_file, caller, servers
 
 from smart_async import (
     AsyncSmartClient,
@@ -29,6 +30,9 @@ from smart_async import (
 )
 from smart_async.limits import Timeouts
 from smart_async.messages import Headers, Request, Response
+
+# Servers on real sockets, for attacks on the network.
+__all__ = ("authority", "ca_file", "caller", "servers")
 
 FHIR_BASE = "https://ehr.example.com/r4"
 SSO = "https://sso.example.com"
