@@ -40,7 +40,7 @@ from smart_async import (
 from smart_async.limits import Timeouts
 from smart_async.sandbox import Sandbox, serve
 
-OPERATIONS = int(os.environ.get("SMART_FAULTY_OPERATIONS", "1200"))
+OPERATIONS = int(os.environ.get("SMART_FAULTY_OPERATIONS", "2000"))
 WAYS = 6
 TENANTS = 8
 PATIENCE = 0.4
@@ -231,7 +231,7 @@ def test_ten_thousand_operations(
 
     tenants = open_all(caller, ehr, key)
     network.faults = FAULTS
-    run(tenants, OPERATIONS // WAYS // TENANTS)
+    run(tenants, -(-OPERATIONS // (WAYS * TENANTS)))
     assert [wrong for tenant in tenants for wrong in tenant.wrong] == []
 
     network.faults = HEALTHY

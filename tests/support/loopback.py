@@ -144,6 +144,31 @@ class Server:
             sock.close()
 
 
+def tunnel(connection: Connection) -> None:
+    """Do as a proxy does: open the way that CONNECT asks for, or pass a plain request on."""
+    request = connection.read_request()
+    if not request.startswith(b"CONNECT "):
+        connection.reply(b"through the proxy")
+        return
+    host, _, port = request.split()[1].decode().partition(":")
+    with socket.create_connection((host, int(port))) as target:
+        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = threading.Thread(target=pump, args=(target, connection.sock), daemon=True)
+        back.start()
+        pump(connection.sock, target)
+        back.join(10)
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Copy what arrives at *source* to *sink* until there is no more."""
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
 class Servers:
     """Starts servers for one test."""
 
