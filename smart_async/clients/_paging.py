@@ -79,8 +79,9 @@ def fhir_pages(
     Read an answer page by page, each a Bundle as the server sent it.
 
     With a blocking client: `for bundle in fhir_pages(http, "Observation?patient=1")`; with an async one the
-    same with `async for`. The link from a page to the next is followed within the origins that the session's token is for, and without a session within the
-    origin of the first page; anywhere else it ends in an error, before anything is sent.
+    same with `async for`. The link from a page to the next is followed within the origins that the session's
+    token is for, and without a session within the origin of the first page. Any other ends in an error,
+    before anything is sent.
 
     Nothing is repeated. But a page that could not be fetched does not end it either: `next` asks for the
     same page again.

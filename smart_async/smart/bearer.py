@@ -161,14 +161,14 @@ class BearerGuard:
         hop = self.stray(hops, also)
         if hop is None:
             return
-        origin = url_origin(hop.url)
+        origin = _origin_or_none(hop.url) or "a URL that parsers read differently"
         if hop.carried:
             outcome, advice = "The access token went along.", "Revoke the token, and sign in again."
         else:
             outcome = "The access token did not go along."
             advice = (
-                "If that host is part of the same service, list it, and send the request there directly: "
-                f'session.auth(origins=["{origin}"]).'
+                "If that host is part of the same service, list it with session.auth(origins=…), "
+                "and send the request there directly."
             )
         raise TokenOriginError(
             f"{self.home} redirected to {origin}, and the HTTP client followed. {outcome}",
@@ -184,7 +184,7 @@ class BearerGuard:
             hops: The requests that led to an answer.
             also: Origins that the current token names.
         """
-        return next((hop for hop in hops if url_origin(hop.url) not in self.origins | also), None)
+        return next((hop for hop in hops if _origin_or_none(hop.url) not in self.origins | also), None)
 
 
 def url_origin(url: str) -> str:
@@ -249,6 +249,13 @@ def authorization(token: AccessToken) -> str:
             advice="Its access_token must be a Secret of visible ASCII characters.",
         )
     return f"Bearer {token.access_token.reveal()}"
+
+
+def _origin_or_none(url: str) -> str | None:
+    try:
+        return url_origin(url)
+    except TokenOriginError:
+        return None
 
 
 def _listed(origins: Iterable[str], *, allow_insecure_loopback: bool) -> tuple[str, ...]:
