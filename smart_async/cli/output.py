@@ -21,6 +21,7 @@ from smart_async.messages import Finding
 
 __all__ = (
     "INTERRUPTED",
+    "NO_ANSWER",
     "REFUSED",
     "WRONG_INPUT",
     "Stdout",

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from smart_async.cli.doctor import doctor_line
 from smart_async.cli.groups import expanded
 from smart_async.cli.issued import Output
 from smart_async.cli.progress import waiting
 from smart_async.cli.way import Way
 from smart_async.cli.who import Who
-from smart_async.errors import ConfigurationError
+from smart_async.errors import ConfigurationError, OAuthError
 from smart_async.messages import Finding
 from smart_async.smart.backend import DEFAULT_SCOPE
 from smart_async.smart.client_secret import PublicClient
@@ -52,5 +53,10 @@ def token(
             advice="Give --key F with its private key, or set SMART_PRIVATE_KEY_PATH or SMART_CLIENT_SECRET.",
         )
     with way.client(config) as client, waiting("Asking the server for a token…", quiet=output.json):
-        issued = client.backend_token(scope)
+        try:
+            issued = client.backend_token(scope)
+        except OAuthError as exc:
+            if exc.error == "invalid_client":
+                exc.advice = f"{exc.advice} To find out why, run: {doctor_line(who, way, scope)}"
+            raise
     output.show(issued, [*findings, *issued.findings])

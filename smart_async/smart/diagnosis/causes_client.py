@@ -14,6 +14,12 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "Nothing was sent, since no request can be made from it.",
         "Correct the setting.",
     ),
+    "key-none": (
+        100,
+        "No key was given, nor a client secret.",
+        "So there is nothing that the client could prove itself with.",
+        "Give the file with the private key: --key F, or SMART_PRIVATE_KEY_PATH.",
+    ),
     "key-unreadable": (
         100,
         "The private key file cannot be read.",
@@ -268,6 +274,12 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "The client is registered with another way to authenticate than private_key_jwt.",
         "A client registered with a secret cannot authenticate with a key, nor the other way round.",
         f"Change the registration to a public key (JWK Set) {_CONSOLE}, or use the client secret.",
+    ),
+    "secret-wrong": (
+        53,
+        "The client secret is not the one that the server knows.",
+        "It is mistyped, was renewed or has expired, or it is encoded otherwise than the server expects.",
+        f"Compare it {_CONSOLE}; try the other secret method, or the other basic_encoding.",
     ),
     "client-refused": (
         50,

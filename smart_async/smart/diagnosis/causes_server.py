@@ -17,8 +17,8 @@ SERVER_CAUSES: dict[str, tuple[int, str, str, str]] = {
     "proxy-needed": (
         97,
         "The server cannot be reached directly; a proxy seems to be needed.",
-        "This machine's environment names a proxy; it was not used, since only --proxy counts here.",
-        "Name the proxy: --proxy URL, or open_transport(proxy=…).",
+        "This machine's environment names a proxy; it was not used, since that has to be asked for.",
+        "Name the proxy with --proxy URL, or let the environment count with --trust-env.",
     ),
     "proxy-failed": (
         97,
@@ -110,6 +110,12 @@ SERVER_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "The server's SMART configuration is not valid JSON, or not an object.",
         "Nothing can be concluded from it.",
         f"{_OPERATOR} Until then configure token_endpoint and discovery='off'.",
+    ),
+    "discovery-strict": (
+        93,
+        "The server's SMART configuration breaks the specification, and strict=True refuses it.",
+        "Without strict such findings are only noted.",
+        "Leave out strict=True to work with this server all the same.",
     ),
     "token-endpoint-missing": (
         92,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from smart_async.errors import OAuthError, TransportError
 from smart_async.messages import as_list, as_object, clean_text
+from smart_async.smart.client_secret import ClientSecret
 from smart_async.smart.diagnosis.catalogue import CATALOGUE
 from smart_async.smart.diagnosis.check_server import blame_silence
 from smart_async.smart.diagnosis.check_time import clock_offset
-from smart_async.smart.diagnosis.evidence import Evidence
+from smart_async.smart.diagnosis.evidence import Evidence, Fetched
 from smart_async.smart.diagnosis.explain import server_words, suspects
 from smart_async.smart.diagnosis.makes import make_of
 from smart_async.smart.diagnosis.sheet import Sheet
@@ -16,7 +17,7 @@ from smart_async.smart.tokens import Token
 
 __all__ = ("HARMFUL_ANYWAY", "check_answer", "related")
 
-_TITLE = "Token request"
+_TITLE, _POSSIBLE = "Token request", "What remains possible"
 _KEY_CAUSES = (*(name for name in CATALOGUE if name.startswith(("jwks-", "kid-"))), "jku-differs")
 _RELATED = {
     "key-unknown": _KEY_CAUSES,
@@ -61,8 +62,10 @@ def check_answer(evidence: Evidence, sheet: Sheet) -> tuple[str, ...]:
         blame_silence(answer, evidence, sheet, "token", _TITLE)
         return tuple(set(sheet.causes) - before)
     if not isinstance(answer, OAuthError):
+        last = Fetched(url="", response=evidence.seen[-1] if evidence.seen else None)
         redirected = 300 <= (getattr(answer, "status", None) or 0) < 400
-        name = "token-endpoint-redirect" if redirected else "token-response-broken"
+        name = "token-endpoint-html" if last.is_html else "token-response-broken"
+        name = "token-endpoint-redirect" if redirected else name
         sheet.blame("token", _TITLE, name, seen=clean_text(answer.message, length=400))
         return (name,)
     return _refused(answer, evidence, sheet)
@@ -95,6 +98,9 @@ def _refused(error: OAuthError, evidence: Evidence, sheet: Sheet) -> tuple[str, 
         found = "server-stale-jwks"
     sheet.blame("token", _TITLE, found, seen=said, certainty="likely")
     sheet.note("token", _TITLE, "", status="problem")
+    if found == "key-unknown":
+        for name in ("server-stale-jwks", "jwks-blocked"):
+            sheet.blame("suspects", _POSSIBLE, name, certainty="possible")
     return (found,)
 
 
@@ -103,9 +109,15 @@ def _refined(found: str, evidence: Evidence) -> str:
     offset = clock_offset(evidence)
     if found == "clock-slow" and offset is not None and offset > 0:
         return "clock"
+    if found == "registered-with-secret" and _has_secret(evidence):
+        return "secret-wrong"
     if found == "request-refused" and isinstance(evidence.answer, OAuthError):
         return "client-refused" if evidence.answer.error == "invalid_request" else found
     return found
+
+
+def _has_secret(evidence: Evidence) -> bool:
+    return evidence.config is not None and isinstance(evidence.config.client_auth, ClientSecret)
 
 
 def related(found: str, sheet: Sheet) -> tuple[str, ...]:
@@ -129,17 +141,14 @@ def _suspect(evidence: Evidence, sheet: Sheet) -> None:
         return
     for name in _ranked(evidence):
         if name not in sheet.causes and not _ruled_out(name, evidence):
-            sheet.blame("suspects", "What remains possible", name, certainty="possible")
+            sheet.blame("suspects", _POSSIBLE, name, certainty="possible")
 
 
 def _ranked(evidence: Evidence) -> tuple[str, ...]:
     config = evidence.config
     names = suspects(make_of([config.fhir_base if config else None]))
     if evidence.auth is None:
-        return (
-            "registered-with-secret",
-            *(name for name in names if name in ("client-unknown", "client-not-active")),
-        )
+        return ("secret-wrong", "client-unknown", "client-not-active", "registered-with-secret")
     if _changed_lately(evidence):
         return ("server-stale-jwks", *(name for name in names if name != "server-stale-jwks"))
     if evidence.jwks is None:

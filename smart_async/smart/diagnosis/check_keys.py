@@ -26,7 +26,10 @@ _SET, _SAME = "Public JWK Set", "Published key"
 def check_key(evidence: Evidence, sheet: Sheet) -> None:
     """Look at whether there is a key that can sign."""
     if (problem := evidence.key_problem) is not None:
-        sheet.blame("key", "Private key", cause_of_configuration(problem), seen=_said(problem))
+        name = cause_of_configuration(problem)
+        check, title = ("jwks", _SET) if name == "jwks-http" else ("key", "Private key")
+        check, title = ("config", "Configuration") if name == "configuration" else (check, title)
+        sheet.blame(check, title, name, seen=_said(problem))
     elif evidence.config is None:
         sheet.note("key", "Private key", "There is no configuration to take it from.", status="skipped")
     elif evidence.signer is None:

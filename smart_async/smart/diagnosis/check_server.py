@@ -9,7 +9,7 @@ from smart_async.errors import SmartError, TransportError
 from smart_async.messages import JSON, Response, as_object, clean_text, is_loopback
 from smart_async.smart.diagnosis.evidence import Evidence, Fetched, TlsFacts, shown
 from smart_async.smart.diagnosis.sheet import Sheet
-from smart_async.smart.diagnosis.words import cause_of_refusal, cause_of_silence
+from smart_async.smart.diagnosis.words import cause_of_discovery, cause_of_refusal, cause_of_silence
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.redirects import redirect_target
@@ -52,7 +52,9 @@ def _blame_document(failure: SmartError, evidence: Evidence, sheet: Sheet) -> No
     if name == "discovery-redirect" and answer is not None:
         seen = f"{seen} It leads to {redirect_target(answer)}."
     if name.startswith("token-endpoint"):
-        seen = clean_text(failure.message)
+        if evidence.config is not None and evidence.config.strict and "rule(s)" in failure.message:
+            name = "discovery-strict"
+        seen = clean_text(failure.message, length=400)
     if evidence.found_base is not None and answer is not None and answer.status != 200:
         fix = f"Use the FHIR base {evidence.found_base}"
         sheet.blame("discovery", _DISCOVERY, "fhir-base-path", seen=seen, fix=fix)
@@ -66,14 +68,8 @@ def _blame_document(failure: SmartError, evidence: Evidence, sheet: Sheet) -> No
 def _fault_of_document(answer: Response | None) -> str:
     if answer is None:
         return "discovery-invalid"
-    if answer.status in (401, 403, 407):
-        return "discovery-refused"
-    if 300 <= answer.status < 400:
-        return "discovery-redirect"
-    if answer.status >= 500:
-        return "discovery-failing"
-    if answer.status != 200:
-        return "discovery-missing"
+    if (name := cause_of_discovery(answer.status)) is not None:
+        return name
     document = as_object(document_in(answer))
     if document is None:
         is_html = answer.body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"

@@ -28,7 +28,7 @@ from smart_async.smart.diagnosis.catalogue import cause
 from smart_async.smart.diagnosis.key_problems import cause_of_configuration
 from smart_async.smart.diagnosis.makes import make_of, notes_for
 from smart_async.smart.diagnosis.report import Cause
-from smart_async.smart.diagnosis.words import cause_of_refusal, cause_of_silence
+from smart_async.smart.diagnosis.words import cause_of_discovery, cause_of_refusal, cause_of_silence
 
 __all__ = ("REMAINING", "Explanation", "explain", "server_words", "suspects")
 
@@ -194,7 +194,7 @@ def _cause_of(error: SmartError) -> str | None:
     if isinstance(error, TransportError):
         return cause_of_silence(error)
     if isinstance(error, DiscoveryError):
-        return "discovery-missing" if error.status in (404, 410) else "discovery-invalid"
+        return cause_of_discovery(error.status or 200) or "discovery-invalid"
     return "token-response-broken" if isinstance(error, TokenResponseError) else None
 
 

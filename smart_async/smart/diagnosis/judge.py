@@ -30,6 +30,8 @@ from smart_async.smart.tokens import Token
 __all__ = ("judge",)
 
 _SURE = {"certain": 2, "likely": 1, "possible": 0}
+_WRONG_ENDPOINT = ("token-endpoint-host", "token-endpoint-override")
+_SYMPTOMS = ("token-endpoint-", "server-", "host-", "tls-", "proxy-", "blocked")
 _CHECKS = (
     check_key,
     check_kid,
@@ -57,7 +59,8 @@ def judge(evidence: Evidence) -> Diagnosis:
     sheet = Sheet()
     for check in _CHECKS:
         check(evidence, sheet)
-    first = check_answer(evidence, sheet)
+    said = check_answer(evidence, sheet)
+    first = (*_wrong_endpoint(sheet), *said)
     config, answer = evidence.config, evidence.answer
     make = _make(evidence)
     _check_vendor(evidence, make, sheet)
@@ -73,6 +76,13 @@ def judge(evidence: Evidence) -> Diagnosis:
         tried=answer is not None,
         granted=isinstance(answer, Token),
     )
+
+
+def _wrong_endpoint(sheet: Sheet) -> tuple[str, ...]:
+    # That nothing useful answers at a URL is only what follows from its being the wrong one.
+    if not any(name.startswith(_SYMPTOMS) for name in sheet.causes if name not in _WRONG_ENDPOINT):
+        return ()
+    return tuple(name for name in _WRONG_ENDPOINT if name in sheet.causes)
 
 
 def _ordered(evidence: Evidence, sheet: Sheet, first: tuple[str, ...]) -> tuple[Cause, ...]:

@@ -44,6 +44,8 @@ def cause_of_configuration(error: SmartError) -> str:
         return "jwks-http"
     if field in ("client_auth", "algorithm") and "the server accepts only" in message:
         return "algorithm"
+    if "nothing the client could" in message or "Nothing is set that" in message:
+        return "key-none"
     if field not in _KEY_FIELDS and "key file" not in message:
         return "configuration"
     # What is needed instead is not what was found.

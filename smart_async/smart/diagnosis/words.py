@@ -11,15 +11,17 @@ import re
 
 from smart_async.errors import OAuthError, TransportError
 
-__all__ = ("cause_of_refusal", "cause_of_silence", "cause_of_words")
+__all__ = ("cause_of_discovery", "cause_of_refusal", "cause_of_silence", "cause_of_words")
 
 _WORDS: tuple[tuple[str, str], ...] = (
+    ("key-unknown", r"\bkeys?\b[^.]{0,30}\bnot (?:be )?found|\bno (?:matching |suitable )?(?:public )?key\b"),
     ("client-unknown", r"no (?:such )?client\b|\b(?:unknown|unregistered|unrecogni[sz]ed) client\b"),
     (
         "client-unknown",
         r"\bclient\b[^.]{0,60}(?:not (?:found|known|registered|recogni[sz]ed)|unknown"
         r"|(?:does not|doesn.t) exist)",
     ),
+    ("client-unknown", r"invalid (?:value for )?\W?client_id|application with identifier[^.]{0,80}not found"),
     (
         "client-not-active",
         r"\b(?:inactive|disabled|suspended|pending|deactivated)\b"
@@ -106,21 +108,24 @@ def cause_of_refusal(error: OAuthError) -> str:
     Returns:
         An id of the catalogue; `client-refused` or `request-refused` where it does not say.
     """
-    status = error.status or 0
-    if error.error in _CODES:
+    status, code = error.status or 0, error.error
+    if code in _CODES:
         return _of_code(error)
-    # A gateway's answer has no code; its status says more than its words.
-    if error.error is None and (status in _STATUSES or status >= 500):
-        return _STATUSES.get(status, "server-failing")
+    # A gateway's answer has no code of OAuth; its status says more than its words.
+    if code not in _ABOUT_CLIENT or code is None:
+        if status in _STATUSES:
+            return _STATUSES[status]
+        if status >= 500:
+            return "server-failing"
     if status == 429:
         return "rate-limited"
-    if (found := cause_of_words(error.error_description)) and error.error in _ABOUT_CLIENT:
+    if code in _ABOUT_CLIENT and (found := cause_of_words(error.error_description)):
         return found
-    if error.error is None and (error.error_description or "").startswith("a page of HTML"):
+    if code is None and (error.error_description or "").startswith("a page of HTML"):
         return "token-endpoint-html"
     if status >= 500:
         return "server-failing"
-    return "client-refused" if error.error == "invalid_client" or status == 401 else "request-refused"
+    return "client-refused" if code == "invalid_client" or status == 401 else "request-refused"
 
 
 def _of_code(error: OAuthError) -> str:
@@ -130,6 +135,22 @@ def _of_code(error: OAuthError) -> str:
     ):
         return "scope-syntax"
     return found
+
+
+def cause_of_discovery(status: int) -> str | None:
+    """
+    Return the cause that the status of an answer to discovery points to, or None if it is 200.
+
+    Args:
+        status: The HTTP status.
+    """
+    if status in (401, 403, 407):
+        return "discovery-refused"
+    if 300 <= status < 400:
+        return "discovery-redirect"
+    if status >= 500:
+        return "discovery-failing"
+    return None if status == 200 else "discovery-missing"
 
 
 def cause_of_silence(error: TransportError) -> str:
