@@ -10,7 +10,8 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from smart_async.cli import demo, discover, introspect, keys, login, register, sandbox, token
+from smart_async.cli import demo, discover, doctor, introspect, keys, login, register, sandbox, token
+from smart_async.cli.examples import ExampleCommand
 from smart_async.cli.output import (
     INTERRUPTED,
     WRONG_INPUT,
@@ -65,8 +66,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # joins the lines of a paragraph, as the docstrings mean it
     pretty_exceptions_enable=False,  # they would print the values of variables, tokens among them
 )
-for _room in (demo, sandbox, keys, discover, token, login, register, introspect):
+for _room in (demo, sandbox, keys, discover, token, login, register, introspect, doctor):
     _room.add_to(app)
+for _command in app.registered_commands:
+    _command.cls = ExampleCommand
 
 
 @app.callback()

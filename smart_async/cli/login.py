@@ -9,7 +9,8 @@ import typer
 from smart_async.cli.browser import check_page, open_page
 from smart_async.cli.groups import expanded
 from smart_async.cli.issued import Output
-from smart_async.cli.listener import LISTENING, CallbackListener, listening
+from smart_async.cli.listener import CallbackListener, listening
+from smart_async.cli.loopback import LISTENING
 from smart_async.cli.output import note
 from smart_async.cli.progress import waiting
 from smart_async.cli.way import Way

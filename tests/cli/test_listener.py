@@ -11,7 +11,8 @@ from http import HTTPStatus
 import pytest
 
 from smart_async.cli import listener as module
-from smart_async.cli.listener import CallbackListener, Place, judge, listening
+from smart_async.cli.listener import CallbackListener, listening
+from smart_async.cli.loopback import Place, judge
 from smart_async.errors import ConfigurationError, TransportError
 
 PLACE = Place(host="127.0.0.1", port=5000, path="/callback", named=True)
