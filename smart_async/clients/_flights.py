@@ -26,6 +26,8 @@ SOLO = count()
 """Numbers for pieces of work that nobody else may join."""
 
 _PAUSE = 60.0
+_START = 1.0
+"""Seconds in which a thread that was started at all has begun."""
 
 
 def after_failure(pause: float) -> float:
@@ -43,8 +45,9 @@ class _Outcome(Generic[T]):
 
     __slots__ = ("error", "result")
 
-    error: BaseException | None
-    result: T
+    def __init__(self) -> None:
+        self.error: BaseException | None = _stopped()
+        self.result: T
 
     def get(self) -> T:
         """Return the result, or raise the error: each caller a copy, as raising adds to what is raised."""
@@ -56,9 +59,11 @@ class _Outcome(Generic[T]):
 class _Landing(_Outcome[T]):
     """Where threads wait for the end of a flight."""
 
-    __slots__ = ("done",)
+    __slots__ = ("begun", "done")
 
     def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
         self.done = threading.Event()
 
 
@@ -84,13 +89,16 @@ class Flights:
             work: What to do.
         """
         self._check_fork()
-        with self._lock:
-            landing = self._landings.get(kind)
-            first = landing is None
-            if landing is None:
-                landing = self._landings[kind] = _Landing()
-        if first:
-            self._start(kind, landing, work)
+        mine: _Landing[Any] = _Landing()
+        try:
+            with self._lock:
+                landing = self._landings.setdefault(kind, mine)
+            if landing is mine:
+                self._start(kind, mine, work)
+        except BaseException:  # Ctrl-C, perhaps before there was a thread: then nobody would ever land
+            if not mine.begun.wait(_START):
+                self._land(kind, mine)
+            raise
         _ = landing.done.wait()
         result: T = landing.get()
         return result
@@ -121,16 +129,20 @@ class Flights:
             self._fly(kind, landing, work)
 
     def _fly(self, kind: str, landing: _Landing[Any], work: Callable[[], Any]) -> None:
-        landing.error = None
+        landing.begun.set()
         try:
             landing.result = work()
+            landing.error = None
         except BaseException as exc:  # it is for those who wait, whatever it is
             landing.error = exc
         finally:
-            with self._lock:
-                if self._landings.get(kind) is landing:
-                    del self._landings[kind]
-            landing.done.set()
+            self._land(kind, landing)
+
+    def _land(self, kind: str, landing: _Landing[Any]) -> None:
+        with self._lock:
+            if self._landings.get(kind) is landing:
+                del self._landings[kind]
+        landing.done.set()
 
 
 class _AsyncLanding(_Outcome[T]):
@@ -141,6 +153,7 @@ class _AsyncLanding(_Outcome[T]):
     def __init__(self) -> None:
         from anyio import Event
 
+        super().__init__()
         self.done = Event()
 
 
@@ -209,7 +222,6 @@ class AsyncFlights:
     async def _fly(self, kind: str, landing: _AsyncLanding[Any], work: Callable[[], Awaitable[Any]]) -> None:
         from anyio import move_on_after
 
-        landing.error = _stopped()
         try:
             with move_on_after(self._longest, shield=True):
                 landing.result = await work()
