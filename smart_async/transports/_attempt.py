@@ -146,7 +146,7 @@ class Attempt:
     def late(self) -> TransportError:
         """Return the error for a deadline that has passed."""
         return self.failure(
-            f"The exchange was not over after {self.seconds:g} seconds.",
+            f"The exchange was not over after {self.seconds:.3g} seconds.",
             "The server or a proxy is slow, or drips its answer. If it is honestly slow, raise "
             "Timeouts(total=…, discovery=…).",
         )
