@@ -36,6 +36,10 @@ class Trail:
         check: Raises for a URL that must not be requested.
         max_pages: Pages to read at most.
 
+    Attributes:
+        url: The URL of the page to read now, or None after the last one.
+        check: As given.
+
     Raises:
         ConfigurationError: If *max_pages* is no number above 0.
     """
@@ -43,7 +47,7 @@ class Trail:
     def __init__(self, first: str, *, check: Callable[[str], None], max_pages: int = PAGES) -> None:
         if type(max_pages) is not int or max_pages < 1:
             raise ConfigurationError("max_pages must be a whole number above 0.", field="max_pages")
-        self._check = check
+        self.check = check
         self._max_pages = max_pages
         self._seen: set[str] = set()
         self._read = 0
@@ -72,18 +76,6 @@ class Trail:
                 self._refuse_detour(target, url)
             self.url, self._after = target, None
         return self.url
-
-    def check(self, url: str) -> None:
-        """
-        Refuse a URL before it is requested.
-
-        Args:
-            url: The absolute URL, as the HTTP library will request it.
-
-        Raises:
-            TokenOriginError: If the token must not go there.
-        """
-        self._check(url)
 
     def arrive(self, response: Response) -> JSONObject:
         """
@@ -115,7 +107,7 @@ class Trail:
                 endpoint=shown_url(url),
                 advice="Ask for less, or for larger pages (_count), or raise max_pages.",
             )
-        self._check(target)
+        self.check(target)
 
 
 def parse_page(response: Response) -> JSONObject:

@@ -66,7 +66,11 @@ def refuse_insufficient_scope(challenge: str | None, token: AccessToken, *, url:
     raise OAuthError(
         "The FHIR server refused the request: the token's scope does not suffice. "
         + (f"Missing: {missing}." if missing else "It does not say which scope is missing.")
-        + ("" if granted is None else f" Granted: {clean_text(str(granted), length=_SHOWN_SCOPE)}."),
+        + (
+            ""
+            if granted is None
+            else f" Granted: {clean_text(str(granted), length=_SHOWN_SCOPE) or 'nothing'}."
+        ),
         endpoint=shown_url(url),
         advice="Start a new login, or fetch a new token, that asks for this scope. If it was asked for and "
         "not granted, the user or the server's policy decided so.",

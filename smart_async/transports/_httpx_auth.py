@@ -71,8 +71,6 @@ class _Bearer(Generic[T]):
     def _refused(self, response: Any, token: T) -> bool:
         """Judge *response*; return whether it says that *token* is no longer good."""
         status: int = response.status_code
-        if status < 400 and not response.history:
-            return False
         hops = [
             Hop(str(each.request.url), "authorization" in each.request.headers)
             for each in (*response.history, response)

@@ -21,10 +21,14 @@ from smart_async import (
     Secret,
     SmartConfig,
     StoreError,
+    Token,
     TokenOriginError,
 )
 from smart_async.smart.bearer import BearerGuard
+from smart_async.smart.binding import Binding
+from smart_async.smart.token_response import parse_token_response
 from smart_async.transports import auth as auths
+from smart_async.transports import json_response
 
 BASE = "https://ehr.example.com/r4"
 CANARY = "canary-at-"
@@ -312,6 +316,46 @@ class TestOrigin:
         with pytest.raises(TokenOriginError):
             web.get("http://127.0.0.1:8081/r4/Patient")
         assert web.shown == ["1"]
+
+
+class TestLocations:
+    PLACE = "https://other.example.com/r4"
+
+    def token(self, *places: str) -> Token:
+        """A token that names *places* as further FHIR endpoints."""
+        details = [{"type": "smart_on_fhir", "locations": [*places], "fhirVersions": ["4.0.1"]}]
+        body = {
+            "access_token": f"{CANARY}7",
+            "token_type": "Bearer",
+            "expires_in": 300,
+            "scope": "patient/*.rs",
+        }
+        return parse_token_response(
+            json_response({**body, "authorization_details": details}),
+            binding=Binding(fhir_base=BASE, client_id="c", issuer=None, token_endpoint=f"{BASE}/token"),
+            requested_scope="",
+        )
+
+    @pytest.mark.rule("CTX-12")
+    def test_of_the_token_get_it(self, web: Web) -> None:
+        """Where the server says the token is good, it goes; elsewhere it does not."""
+        web.source.current = self.token(self.PLACE)  # type: ignore[assignment]
+        auth = web.auth
+        for _ in range(2):
+            web.get(f"{self.PLACE}/Patient", auth=auth)
+        with pytest.raises(TokenOriginError):
+            web.get("https://third.example.com/r4/Patient", auth=auth)
+        assert web.shown == ["7", "7"]
+
+    def test_are_those_of_the_token_at_hand(self, web: Web) -> None:
+        """What an older token named is worth a new one, and that one decides."""
+        old = self.token(self.PLACE)
+        web.guard = BearerGuard.of(config(), old)
+        with pytest.raises(TokenOriginError):
+            web.get(f"{self.PLACE}/Patient")
+        assert (web.seen, web.source.fetched) == ([], 1)
+        web.source.current = old  # type: ignore[assignment]
+        assert web.get(f"{self.PLACE}/Patient").status_code == 200
 
 
 class TestRefused:
