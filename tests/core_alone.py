@@ -23,8 +23,8 @@ ROOMS = (*PURE, "transports", "signers", "stores", "files", "clients")
 """Rooms whose tests run; those that need an extra are skipped."""
 
 EXTRAS = {
-    "boto3": "aws-kms", "botocore": "aws-kms", "httpx2": "httpx2", "pkcs11": "pkcs11", "rich": "cli",
-    "redis": "redis", "starlette": "sandbox", "typer": "cli", "uvicorn": "sandbox",
+    "boto3": "aws-kms", "botocore": "aws-kms", "httpx2": "httpx2", "jinja2": "sandbox", "pkcs11": "pkcs11",
+    "rich": "cli", "redis": "redis", "starlette": "sandbox", "typer": "cli", "uvicorn": "sandbox",
 }  # fmt: skip
 """Import names of what the extras bring, and the extra that brings it."""
 

@@ -67,14 +67,22 @@ def sandbox(
             help=f"Where logins come back to; may be repeated. {_REDIRECT_URI} by default.", metavar="URL"
         ),
     ] = None,
+    launch_url: Annotated[
+        str | None, typer.Option(help="Where the launcher starts the app by default.", metavar="URL")
+    ] = None,
     scope: Annotated[
         str | None,
         typer.Option(help="What the client may ask for at most; everything by default.", metavar="S"),
     ] = None,
+    auto_consent: Annotated[
+        bool, typer.Option("--auto-consent", help="Sign in and agree without asking, for scripts.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """
     Serve a SMART EHR with invented patients on 127.0.0.1, for your own app to talk to.
+
+    In a browser it has a launcher, a sign-in with consent, faults to choose, and an inspector of requests.
 
     It judges requests strictly and says which rule was broken. Without --jwks and --jwks-uri it makes a key
     for the client, kept in a temporary folder until it stops. Not for production.
@@ -84,17 +92,18 @@ def sandbox(
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signal())
         keys = _keys(jwks, jwks_uri, stack)
-        ehr = Sandbox()
+        ehr = Sandbox(auto_consent=auto_consent)
         client = ehr.register_client(
             client_id=client_id,
             redirect_uris=redirect_uri or [_REDIRECT_URI],
             jwks=keys.jwks,
             jwks_uri=keys.jwks_uri,
             scope=scope,
+            launch_url=launch_url,
         )
         _ = stack.enter_context(serve(ehr, port=port))
         if json:
-            print_json(_members(ehr, client, keys))
+            print_json(_members(ehr, client, keys, auto_consent=auto_consent))
         else:
             _show(ehr, client, keys)
         _wait(stop)
@@ -152,7 +161,7 @@ def _token_line(ehr: Sandbox, client: SandboxClient, keys: _Keys) -> str:
     return shlex.join([*words, "--scope", "system/Patient.rs"])
 
 
-def _members(ehr: Sandbox, client: SandboxClient, keys: _Keys) -> dict[str, Any]:
+def _members(ehr: Sandbox, client: SandboxClient, keys: _Keys, *, auto_consent: bool) -> dict[str, Any]:
     return {
         "notice": _NOTICE,
         "base_url": ehr.base_url,
@@ -160,6 +169,8 @@ def _members(ehr: Sandbox, client: SandboxClient, keys: _Keys) -> dict[str, Any]
         "token_endpoint": ehr.token_endpoint,
         "client_id": client.client_id,
         "redirect_uris": list(client.redirect_uris),
+        "launch_url": client.launch_url,
+        "auto_consent": auto_consent,
         "scope": " ".join(client.scopes),
         "grant_types": list(client.grant_types),
         "jwks_uri": client.jwks_uri,
@@ -179,6 +190,7 @@ def _show(ehr: Sandbox, client: SandboxClient, keys: _Keys) -> None:
         "FHIR base": ehr.fhir_base,
         "client id": client.client_id,
         "redirect URIs": ", ".join(client.redirect_uris),
+        "launch URL": client.launch_url,
         "keys": client.jwks_uri or ", ".join(kids),
         "private key": keys.private and f"{keys.private} (made for this run, gone when it stops)",
         "may ask for": " ".join(client.scopes),
@@ -189,5 +201,7 @@ def _show(ehr: Sandbox, client: SandboxClient, keys: _Keys) -> None:
     # Unbroken, so that a copied line works.
     screen.print(_token_line(ehr, client, keys), soft_wrap=True)
     screen.print(f"smart-async discover {ehr.fhir_base} --allow-insecure-loopback", soft_wrap=True)
-    screen.print(f"\nOpen {ehr.base_url} in a browser to see what it offers. Ctrl-C stops it.")
+    screen.print(
+        f"\nOpen {ehr.base_url} in a browser to launch apps, ask for faults and see requests. Ctrl-C stops it."
+    )
     sys.stdout.flush()

@@ -23,7 +23,7 @@ try:
     from smart_async.sandbox.serving import serve
 except ModuleNotFoundError as exc:  # pragma: no cover - a test does this in a process of its own
     package = (exc.name or "").partition(".")[0]
-    if package not in ("starlette", "uvicorn"):
+    if package not in ("jinja2", "starlette", "uvicorn"):
         raise
     raise ConfigurationError(
         f"The sandbox needs {package}, which is not installed.",

@@ -1,19 +1,19 @@
-"""The authorization endpoint: checks the request, consents for the user, sends the browser back."""
+"""The authorization endpoint: checks the request, then has it decided by the user, or agrees at once."""
 
 from __future__ import annotations
 
 import math
 import re
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from smart_async.messages import Response
 from smart_async.sandbox.clients import Registry, SandboxClient
-from smart_async.sandbox.faults import Faults
+from smart_async.sandbox.consent import Asked, Consent
 from smart_async.sandbox.forms import post_fields, strict_fields
-from smart_async.sandbox.grants import Grant, GrantStore
-from smart_async.sandbox.replies import page, redirect
+from smart_async.sandbox.grants import GrantStore, Launch
+from smart_async.sandbox.logins import LoginDesk
+from smart_async.sandbox.replies import see_other
 from smart_async.sandbox.scopes import data_scopes, grant_scopes, read_scope
 from smart_async.sandbox.settings import Place
 from smart_async.sandbox.verdicts import Case, RefusedError, invalid_request, invalid_scope
@@ -28,15 +28,15 @@ _HIDDEN = ("client_secret", "client_assertion", "code_verifier", "access_token")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:
     """
-    Judges authorization requests and answers the good ones with a code.
+    Judges authorization requests and answers the good ones with a code, or with pages that ask the user.
 
     Args:
         registry: The known clients.
-        grants: Where codes are kept and launches looked up.
+        grants: Where launches are looked up.
         place: The sandbox's URLs.
-        user: The relative reference to the user who is always signed in.
-        standalone: The launch context that a standalone launch ends up with.
-        faults: What goes wrong on demand.
+        consent: Sends the browser back to the app.
+        desk: Where sign-ins wait for their user; None agrees to everything at once.
+        show_error: Makes the page for a request after which nobody can be sent back.
         seen: States and challenges of earlier requests, for noticing a repeated one.
 
     Spec: SMART App Launch 2.2, obtain authorization code; RFC 6749, section 4.1; RFC 7636; RFC 9207.
@@ -45,14 +45,14 @@ class Authorization:
     registry: Registry
     grants: GrantStore
     place: Place
-    user: str
-    standalone: dict[str, Any]
-    faults: Faults
+    consent: Consent
+    desk: LoginDesk | None
+    show_error: Callable[[RefusedError], Response]
     seen: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def answer(self, case: Case) -> Response:
         """
-        Return the redirect with a code.
+        Return the redirect: with a code, or to the sign-in.
 
         Raises:
             RefusedError: If client or redirect URI are not to be trusted, so that the user must be told
@@ -65,26 +65,19 @@ class Authorization:
         try:
             if broken:
                 raise broken
-            parameters = {"code": self._consent(client, redirect_uri, fields, case)}
-            refusal = None
+            asked = self._checked(client, redirect_uri, fields, status, case)
         except RefusedError as exc:
             parameters = {"error": exc.error, "error_description": exc.description}
-            refusal = exc
-        if "state" in fields:
-            parameters["state"] = fields["state"]
-        if self.faults.take("wrong_state", case):
-            parameters["state"] = secrets.token_urlsafe(32)
-        response = redirect(redirect_uri, {**parameters, "iss": self.place.issuer}, status=status)
-        if refusal is not None:
-            raise _RedirectedError(refusal, response)
-        return response
+            state = fields.get("state")
+            response = self.consent.send_back(redirect_uri, parameters, state, case, status=status)
+            raise _RedirectedError(exc, response) from None
+        if self.desk is None:
+            return self.consent.allow(asked, case)
+        return see_other(f"/login/{self.desk.open(asked).key}")
 
     def refuse(self, refusal: RefusedError) -> Response:
         """Return the answer to a refused request: the redirect with the error, or else a page."""
-        if isinstance(refusal, _RedirectedError):
-            return refusal.response
-        explanation = "The app that sent you here made a mistake, so you were not sent back to it."
-        return page("This sign-in cannot go on", (explanation, refusal.description), status=400)
+        return refusal.response if isinstance(refusal, _RedirectedError) else self.show_error(refusal)
 
     def _client(self, fields: dict[str, str], case: Case) -> SandboxClient:
         client = self.registry.find(fields.get("client_id", ""))
@@ -93,27 +86,28 @@ class Authorization:
         case.client_id = client.client_id
         return client
 
-    def _consent(self, client: SandboxClient, redirect_uri: str, fields: dict[str, str], case: Case) -> str:
+    def _checked(
+        self, client: SandboxClient, redirect_uri: str, fields: dict[str, str], status: int, case: Case
+    ) -> Asked:
         _check_basics(client, fields)
         self._check_state(fields, case)
         self._check_audience(fields)
         self._check_pkce(fields, case)
         requested = _requested(fields)
-        context = self._context(fields, requested)
-        granted = _within(context, grant_scopes(requested, client.scopes))
-        if "launch" not in fields and "online_access" in granted:
-            case.remark("AL-23", "online_access belongs to EHR launches, and this is none; it is not granted")
-            granted = tuple(scope for scope in granted if scope != "online_access")
+        launch = self._launch(fields, requested)
+        granted = _grantable(launch, grant_scopes(requested, client.scopes), case)
         if not granted:
             raise invalid_scope("SC-17", "nothing of the requested scope can be granted to this client")
-        grant = Grant(
-            client_id=client.client_id,
-            scopes=granted,
-            context=self._granted_context(context, granted, "launch" in fields, case),
-            user=self.user,
+        return Asked(
+            client=client,
+            redirect_uri=redirect_uri,
+            state=fields["state"],
+            challenge=fields["code_challenge"],
             nonce=fields.get("nonce"),
+            scopes=granted,
+            launch=launch,
+            status=status,
         )
-        return self.grants.new_code(grant, redirect_uri=redirect_uri, challenge=fields["code_challenge"])
 
     def _check_state(self, fields: dict[str, str], case: Case) -> None:
         state = fields.get("state")
@@ -146,34 +140,19 @@ class Authorization:
             case.remark(rule, f"the {value[0]} of an earlier request is used again; each needs a fresh one")
         self.seen.add(value)
 
-    def _context(self, fields: dict[str, str], requested: tuple[str, ...]) -> dict[str, Any]:
+    def _launch(self, fields: dict[str, str], requested: tuple[str, ...]) -> Launch | None:
         if "launch" not in fields:
             if "launch" in requested:
                 raise invalid_request(
                     "AL-03", "the scope launch goes with the parameter launch, which is missing"
                 )
-            return self.standalone
+            return None
         if "launch" not in requested:
             raise invalid_request("AL-04", "an EHR launch needs the scope launch")
         launch = self.grants.launch(fields["launch"])
         if launch is None:
             raise invalid_request("AL-03", "the launch handle is unknown here or expired")
-        return launch.context
-
-    def _granted_context(
-        self, context: dict[str, Any], granted: tuple[str, ...], ehr_launch: bool, case: Case
-    ) -> dict[str, Any]:
-        if ehr_launch:
-            return context
-        wanted = {scope.removeprefix("launch/") for scope in granted if scope.startswith("launch/")}
-        if any(scope.level == "patient" for scope in data_scopes(granted)) and "patient" not in wanted:
-            case.remark(
-                "AL-28", "patient/ scopes need the scope launch/patient; a patient was chosen all the same"
-            )
-            wanted.add("patient")
-        if "encounter" in wanted or "patient" in wanted:
-            wanted |= {"patient", "need_patient_banner"}
-        return {name: value for name, value in context.items() if name in wanted}
+        return launch
 
 
 class _RedirectedError(RefusedError):
@@ -231,11 +210,19 @@ def _requested(fields: dict[str, str]) -> tuple[str, ...]:
     return read_scope(fields["scope"])
 
 
-def _within(context: dict[str, Any], granted: tuple[str, ...]) -> tuple[str, ...]:
-    # Patient-level access needs a patient in context, and a launch may have none (CTX-01).
-    if "patient" in context:
-        return granted
-    return tuple(scope for scope in granted if not scope.startswith(("patient/", "launch/")))
+def _grantable(launch: Launch | None, granted: tuple[str, ...], case: Case) -> tuple[str, ...]:
+    if launch is not None:
+        # Patient-level access needs a patient in context, and a launch may have none (CTX-01).
+        if "patient" in launch.context:
+            return granted
+        return tuple(scope for scope in granted if not scope.startswith(("patient/", "launch/")))
+    if "online_access" in granted:
+        case.remark("AL-23", "online_access belongs to EHR launches, and this is none; it is not granted")
+    if "launch/patient" not in granted and any(scope.level == "patient" for scope in data_scopes(granted)):
+        case.remark(
+            "AL-28", "patient/ scopes need the scope launch/patient; a patient was chosen all the same"
+        )
+    return tuple(scope for scope in granted if scope != "online_access")
 
 
 def _bits(state: str) -> float:

@@ -61,6 +61,14 @@ class Charts:
             context["encounter"] = encounter
         return context
 
+    def everyone(self, resource_type: str) -> list[Resource]:
+        """Return all resources of a type, in their order."""
+        return list(self._resources[resource_type].values())
+
+    def encounters(self, patient: str) -> list[Resource]:
+        """Return a patient's encounters, the latest first."""
+        return [item for item in self.everyone("Encounter")[::-1] if compartment(item) == patient]
+
     def first_encounter(self, patient: str) -> str | None:
         """Return the id of a patient's first encounter, or None."""
         encounters = self._resources["Encounter"].values()

@@ -68,6 +68,8 @@ def register_metadata(
             client_secret=document.get("client_secret"),
             scope=document.get("scope"),
             grant_types=document["grant_types"],
+            client_name=document.get("client_name"),
+            logo_uri=document.get("logo_uri"),
         )
     except ConfigurationError as exc:
         code = "invalid_redirect_uri" if exc.field == "redirect_uris" else "invalid_client_metadata"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -37,6 +37,9 @@ class SandboxClient:
         client_secret: Its secret, or None.
         scopes: What it may ask for at most.
         grant_types: The grants that it may use.
+        client_name: What people call it, or None.
+        launch_url: Where an EHR launch starts it, or None.
+        logo_uri: Where its picture is, or None; the sandbox never loads it.
     """
 
     client_id: str
@@ -46,6 +49,14 @@ class SandboxClient:
     client_secret: str | None = field(repr=False)
     scopes: tuple[str, ...]
     grant_types: tuple[str, ...]
+    client_name: str | None = None
+    launch_url: str | None = None
+    logo_uri: str | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """What people are told that it is called."""
+        return self.client_name or self.client_id
 
     @property
     def kind(self) -> ClientKind:
@@ -71,6 +82,9 @@ class Registry:
         client_secret: str | None = None,
         scope: str | None = None,
         grant_types: Iterable[str] | None = None,
+        client_name: str | None = None,
+        launch_url: str | None = None,
+        logo_uri: str | None = None,
     ) -> SandboxClient:
         """
         Add a client: with `jwks` or `jwks_uri` an asymmetric one, with a secret a symmetric one, else public.
@@ -85,6 +99,9 @@ class Registry:
             scope: What it may ask for at most, in one string; everything that the sandbox serves by default.
             grant_types: Some of `authorization_code`, `refresh_token` and `client_credentials`. Without it,
                 a client with redirect URIs may log users in, and one with keys may use client credentials.
+            client_name: What people call it.
+            launch_url: Where an EHR launch starts it: https, or plain http on loopback.
+            logo_uri: Where its picture is.
 
         Raises:
             ConfigurationError: If the registration contradicts itself or the specification.
@@ -96,6 +113,9 @@ class Registry:
         _check_credentials(jwks, jwks_uri, client_secret)
         for redirect_uri in redirects:
             _check_redirect(redirect_uri)
+        for name, url in (("launch_url", launch_url), ("logo_uri", logo_uri)):
+            if url is not None:
+                _ = parse_url(url, field=name, allow_insecure_loopback=True, allow_query=True)
         grants = _default_grants(redirects, jwks or jwks_uri) if grant_types is None else tuple(grant_types)
         _check_grants(grants, redirects)
         client = SandboxClient(
@@ -106,6 +126,9 @@ class Registry:
             client_secret=client_secret,
             scopes=_scopes(_EVERYTHING if scope is None else scope),
             grant_types=grants,
+            client_name=client_name,
+            launch_url=launch_url,
+            logo_uri=logo_uri,
         )
         self._clients[client_id] = client
         return client
@@ -117,6 +140,10 @@ class Registry:
     def find(self, client_id: str) -> SandboxClient | None:
         """Return the client with that id, or None."""
         return self._clients.get(client_id)
+
+    def __iter__(self) -> Iterator[SandboxClient]:
+        """Give the clients in the order of their registration."""
+        return iter(list(self._clients.values()))
 
     def origins(self) -> frozenset[str]:
         """Return the origins of all redirect URIs: browser apps there may read the answers."""

@@ -19,7 +19,7 @@ from smart_async.sandbox.data import DEFAULT_USER, synthetic_resources
 from smart_async.sandbox.faults import Faults
 from smart_async.sandbox.settings import Place, Settings
 from smart_async.sandbox.transport import SandboxTransport
-from smart_async.sandbox.verdicts import Exchange, Received, Replay, Verdict
+from smart_async.sandbox.verdicts import Case, Exchange, Received, Replay, Verdict
 from smart_async.sandbox.wiring import assemble
 
 __all__ = ("Sandbox",)
@@ -44,6 +44,8 @@ class Sandbox:
             again, revokes everything from the same login.
         repeat_context: Whether a refresh answer repeats patient, encounter and the rest.
         initial_access_token: What a client must present to register itself; None lets everybody register.
+        auto_consent: Whether the sandbox signs in and agrees for the user at once, as tests want it; False
+            shows pages for that, as people want it.
         patient: The id of the patient that a standalone launch ends up with.
         user: The relative reference to the user who is always signed in.
         fetch: Gets a client's JWK Set from its URL: bytes, or a `Response` where caching matters.
@@ -70,6 +72,7 @@ class Sandbox:
         rotate_refresh_tokens: bool = True,
         repeat_context: bool = True,
         initial_access_token: str | None = None,
+        auto_consent: bool = True,
         patient: str = "patient-amber",
         user: str = DEFAULT_USER,
         fetch: Fetch = fetch_jwks,
@@ -86,20 +89,23 @@ class Sandbox:
             rotate_refresh_tokens=rotate_refresh_tokens,
             repeat_context=repeat_context,
             initial_access_token=initial_access_token,
+            auto_consent=auto_consent,
         )
         self.resources = synthetic_resources()
         self._charts = Charts(self.resources)
         self._charts.require(user, field="user")
+        self._charts.require(f"Patient/{patient}", field="patient")
         parts = assemble(
             place=self._place,
             settings=self._settings,
             resources=self.resources,
             user=user,
-            standalone=self._charts.context(patient, self._charts.first_encounter(patient)),
+            patient=patient,
             fetch=fetch,
             faults=self.faults,
         )
-        self._registry, self._ledger, self._grants, self._app = parts
+        self._registry, self._ledger, self._grants, self._app = parts[:4]
+        self._desk, self._consent = parts.desk, parts.consent
 
     @property
     def app(self) -> Starlette:
@@ -165,6 +171,9 @@ class Sandbox:
         client_secret: str | None = None,
         scope: str | None = None,
         grant_types: Iterable[str] | None = None,
+        client_name: str | None = None,
+        launch_url: str | None = None,
+        logo_uri: str | None = None,
     ) -> SandboxClient:
         """
         Register a client, or replace the one with that id.
@@ -181,6 +190,9 @@ class Sandbox:
             scope: What it may ask for at most; everything by default.
             grant_types: Some of `authorization_code`, `refresh_token` and `client_credentials`; by default
                 the first two with redirect URIs, and the third with keys.
+            client_name: What the pages call it.
+            launch_url: Where an EHR launch starts it.
+            logo_uri: Where its picture is; the sandbox never loads it.
 
         Raises:
             ConfigurationError: If the registration contradicts itself or the specification.
@@ -193,6 +205,9 @@ class Sandbox:
             client_secret=client_secret,
             scope=scope,
             grant_types=grant_types,
+            client_name=client_name,
+            launch_url=launch_url,
+            logo_uri=logo_uri,
         )
 
     def new_launch(
@@ -201,6 +216,7 @@ class Sandbox:
         patient: str | None = None,
         encounter: str | None = None,
         need_patient_banner: bool = True,
+        user: str | None = None,
         **members: Any,
     ) -> str:
         """
@@ -210,14 +226,17 @@ class Sandbox:
             patient: A patient's id; none, and the launch has no patient.
             encounter: The id of one of the patient's encounters.
             need_patient_banner: Whether the app must show who the patient is.
+            user: The relative reference to the user who opens it; the sandbox's own user by default.
             **members: Further members of the token response: `fhirContext`, `intent`, `tenant`,
                 `smart_style_url` or an extension.
 
         Raises:
-            ConfigurationError: If patient or encounter are unknown or do not belong together.
+            ConfigurationError: If patient, encounter or user are unknown or do not belong together.
         """
         context = self._charts.context(patient, encounter, need_patient_banner=need_patient_banner)
-        return self._grants.new_launch({**context, **members})
+        if user is not None:
+            self._charts.require(user, field="user")
+        return self._grants.new_launch({**context, **members}, user=user)
 
     def launch_url(
         self,
@@ -248,7 +267,7 @@ class Sandbox:
 
     def authorize(self, url: str, form: Mapping[str, str] | None = None) -> str:
         """
-        Do the browser's part of a login in memory: open *url*, consent, and return where it leads.
+        Do the browser's part of a login in memory: open *url*, agree to everything, return where it leads.
 
         Args:
             url: The authorization URL.
@@ -261,6 +280,13 @@ class Sandbox:
             OAuthError: If the sandbox shows a page instead of sending the browser back.
         """
         response = self._browse(url, form)
+        location = response.headers.get("location", "")
+        if location.startswith("/login/") and (login := self._desk.find(location.rpartition("/")[2])):
+            login.done = True
+            case = Case(
+                endpoint="authorize", received=self.requests[-1], client_id=login.asked.client.client_id
+            )
+            response = self._consent.allow(login.asked, case)
         if "location" in response.headers:
             return response.headers["location"]
         raise OAuthError(

@@ -56,11 +56,15 @@ class Fault:
     @property
     def text(self) -> str:
         """What it does, to whom and how often, in one line."""
-        what = self.kind.text.format(f"{self.value:g}" if self.value is not None else "")
-        where = f" At {self.endpoint} only." if self.endpoint else ""
         who = "All clients" if self.client_id is None else self.client_id
         often = {None: "always", 1: "once"}.get(self.left, f"{self.left} times")
-        return f"{what}{where} ({who}, {often})"
+        return f"{self.what} ({who}, {often})"
+
+    @property
+    def what(self) -> str:
+        """What it does, in one line."""
+        what = self.kind.text.format(f"{self.value:g}" if self.value is not None else "")
+        return f"{what} At {self.endpoint} only." if self.endpoint else what
 
     def fits(self, name: str, client_id: str | None, endpoint: str | None) -> bool:
         """Return whether it is of that kind, for that client, at that endpoint."""

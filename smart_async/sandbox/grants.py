@@ -20,10 +20,12 @@ class Launch:
     Args:
         context: The launch context members of the token response.
         expires_at: Unix seconds.
+        user: The relative reference to the user who opened it; None means that it is not known yet.
     """
 
     context: dict[str, Any]
     expires_at: float
+    user: str | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -97,11 +99,11 @@ class GrantStore:
     def _clock(self) -> Callable[[], float]:
         return self._settings.clock
 
-    def new_launch(self, context: dict[str, Any]) -> str:
+    def new_launch(self, context: dict[str, Any], *, user: str | None = None) -> str:
         """Keep *context* under a new launch handle."""
         handle = secrets.token_urlsafe(16)
         self._launches[handle] = Launch(
-            context=context, expires_at=self._clock() + self._settings.launch_lifetime
+            context=context, expires_at=self._clock() + self._settings.launch_lifetime, user=user
         )
         return handle
 

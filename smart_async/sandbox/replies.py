@@ -1,8 +1,7 @@
-"""The answers of the sandbox: JSON, redirects, pages."""
+"""The answers of the sandbox that are no pages: JSON and redirects."""
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,21 +10,10 @@ from urllib.parse import quote, urlencode
 from smart_async.messages import Headers, Response
 from smart_async.sandbox.verdicts import RefusedError
 
-__all__ = ("NO_STORE", "error_json", "json_reply", "page", "redirect")
+__all__ = ("NO_STORE", "error_json", "json_reply", "redirect", "see_other")
 
 NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 """The header fields of every answer that carries a credential."""
-
-_PAGE_HEADERS = (
-    ("Content-Type", "text/html; charset=utf-8"),
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    *NO_STORE,
-)
 
 
 def json_reply(
@@ -63,16 +51,7 @@ def redirect(target: str, parameters: Mapping[str, str], *, status: int) -> Resp
     return Response(status=status, headers=headers)
 
 
-def page(
-    title: str, paragraphs: Iterable[str], *, status: int = 200, links: Iterable[tuple[str, str]] = ()
-) -> Response:
-    """Return a page of plain text and links (name and URL); whatever the texts hold, nothing in it runs."""
-    body = "".join(f"<p>{html.escape(text)}</p>\n" for text in paragraphs)
-    for name, url in links:
-        body += f'<p>{html.escape(name)}: <a href="{html.escape(url)}">{html.escape(url)}</a></p>\n'
-    escaped = html.escape(title)
-    text = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escaped}</title></head>\n<body><h1>{escaped}</h1>\n{body}</body></html>\n"
-    )
-    return Response(status=status, headers=Headers(_PAGE_HEADERS), body=text.encode())
+def see_other(path: str, *, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Send the browser to another place, to be fetched by GET."""
+    fields = [("Location", path), ("Referrer-Policy", "no-referrer"), *NO_STORE, *headers]
+    return Response(status=303, headers=Headers(fields))

@@ -29,6 +29,7 @@ class Settings:
             again, then revokes everything that came from the same login.
         repeat_context: Whether a refresh answer repeats patient, encounter and the rest.
         initial_access_token: What a client must present to register itself; None lets everybody register.
+        auto_consent: Whether the sandbox agrees for the user at once, instead of showing pages.
     """
 
     clock: Callable[[], float] = time.time
@@ -41,6 +42,7 @@ class Settings:
     rotate_refresh_tokens: bool = True
     repeat_context: bool = True
     initial_access_token: str | None = field(default=None, repr=False)
+    auto_consent: bool = True
 
 
 class Place:

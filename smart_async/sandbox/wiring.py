@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 
-from smart_async.messages import Response
 from smart_async.sandbox.app import Conduct, Document, Endpoint, build_app
 from smart_async.sandbox.assertions import AssertionJudge
 from smart_async.sandbox.authorization import Authorization
+from smart_async.sandbox.charts import Charts
 from smart_async.sandbox.client_auth import ClientAuthenticator
 from smart_async.sandbox.client_keys import ClientKeys, Fetch
 from smart_async.sandbox.clients import Registry
+from smart_async.sandbox.consent import Consent
 from smart_async.sandbox.data import Resource
 from smart_async.sandbox.documents import (
-    NOTICE,
     capability_statement,
     openid_configuration,
     smart_configuration,
@@ -25,8 +25,10 @@ from smart_async.sandbox.faults import Faults
 from smart_async.sandbox.fhir import FHIR_JSON, FhirEndpoint
 from smart_async.sandbox.grants import GrantStore
 from smart_async.sandbox.id_tokens import IdTokenIssuer
+from smart_async.sandbox.logins import LoginDesk
+from smart_async.sandbox.pages import Renderer, page_routes
 from smart_async.sandbox.registration import Management, Registration, RegistrationBook
-from smart_async.sandbox.replies import json_reply, page
+from smart_async.sandbox.replies import json_reply
 from smart_async.sandbox.settings import Place, Settings
 from smart_async.sandbox.token_status import Introspection, Revocation
 from smart_async.sandbox.tokens import TokenEndpoint
@@ -44,6 +46,8 @@ class Parts(NamedTuple):
     ledger: Ledger
     grants: GrantStore
     app: Starlette
+    desk: LoginDesk
+    consent: Consent
 
 
 def assemble(
@@ -52,7 +56,7 @@ def assemble(
     settings: Settings,
     resources: dict[str, dict[str, Resource]],
     user: str,
-    standalone: dict[str, Any],
+    patient: str,
     fetch: Fetch,
     faults: Faults,
 ) -> Parts:
@@ -63,8 +67,8 @@ def assemble(
         place: Its URLs.
         settings: Lifetimes, behaviour and clock.
         resources: The data, by type and id.
-        user: The relative reference to the user who is always signed in.
-        standalone: The launch context of standalone launches.
+        user: The relative reference to the user who is signed in where nobody is asked.
+        patient: The id of the patient of standalone launches where nobody is asked.
         fetch: Gets a client's JWK Set from its URL.
         faults: What goes wrong on demand.
     """
@@ -72,6 +76,8 @@ def assemble(
     id_tokens = IdTokenIssuer(place, settings)
     judge = AssertionJudge(registry, ClientKeys(fetch, settings.clock, faults), settings.clock)
     authenticator = ClientAuthenticator(registry=registry, judge=judge)
+    charts, desk, renderer = Charts(resources), LoginDesk(settings.clock), Renderer(place)
+    consent = Consent(grants=grants, place=place, charts=charts, faults=faults, user=user, patient=patient)
     book = RegistrationBook(registry=registry, place=place, settings=settings, entries={})
     endpoints: Mapping[str, tuple[str, Endpoint]] = {
         "/oauth2/authorize": (
@@ -80,9 +86,9 @@ def assemble(
                 registry=registry,
                 grants=grants,
                 place=place,
-                user=user,
-                standalone=standalone,
-                faults=faults,
+                consent=consent,
+                desk=None if settings.auto_consent else desk,
+                show_error=renderer.refusal,
             ),
         ),
         "/oauth2/token": (
@@ -111,12 +117,23 @@ def assemble(
     app = build_app(
         documents=_documents(place, id_tokens),
         endpoints=endpoints,
-        pages={"/": lambda _: _index(place, resources)},
+        pages=page_routes(
+            renderer=renderer,
+            registry=registry,
+            grants=grants,
+            charts=charts,
+            consent=consent,
+            desk=desk,
+            faults=faults,
+            ledger=ledger,
+            place=place,
+            settings=settings,
+        ),
         conduct=Conduct(
             ledger=ledger, faults=faults, grants=grants, registry=registry, place=place, settings=settings
         ),
     )
-    return Parts(registry, ledger, grants, app)
+    return Parts(registry, ledger, grants, app, desk, consent)
 
 
 def _documents(place: Place, id_tokens: IdTokenIssuer) -> dict[str, tuple[str, Document]]:
@@ -135,17 +152,3 @@ def _documents(place: Place, id_tokens: IdTokenIssuer) -> dict[str, tuple[str, D
             lambda: json_reply(capability_statement(place), media_type=FHIR_JSON),
         ),
     }
-
-
-def _index(place: Place, resources: dict[str, dict[str, Resource]]) -> Response:
-    lines = [
-        NOTICE,
-        f"FHIR base: {place.fhir_base}",
-        "The patients' records need an access token; without one the answer is 401.",
-    ]
-    links = [
-        ("Discovery", f"{place.fhir_base}/.well-known/smart-configuration"),
-        ("CapabilityStatement", f"{place.fhir_base}/metadata"),
-        *((f"Patient {patient}", f"{place.fhir_base}/Patient/{patient}") for patient in resources["Patient"]),
-    ]
-    return page("SMART sandbox EHR", lines, links=links)

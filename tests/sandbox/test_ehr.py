@@ -112,7 +112,7 @@ def test_revoke_tokens(hand):
     assert hand.refresh(token["refresh_token"]).status == 400
 
 
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+@pytest.mark.parametrize("missing", ["jinja2", "starlette", "uvicorn"])
 def test_missing_extra(missing):
     """Without the extra's packages the error names the pip line."""
     code = f"import sys; sys.modules[{missing!r}] = None\nimport smart_async.sandbox"
