@@ -72,6 +72,15 @@ conformance: $(VENV)/.test ## write docs/conformance.md: each rule and the tests
 mutate: $(VENV)/.test ## break the code fault by fault, and see the guards of each rule fail
 	@$(BIN)/python tests/mutate.py $(ARGS)
 
+.PHONY: docs docs-blocks
+docs: $(VENV)/.docs conformance ## build the documentation into build/docs, warnings being errors
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet --jobs auto \
+	  --doctree-dir build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
+docs-blocks: $(VENV)/.test ## list the code blocks of the documentation that are not run, and why
+	@$(BIN)/python tests/docs/blocks.py
+
 clean: ## remove everything that the targets made
 	@rm -rf .venv .venvs build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 	  .mypy_cache .pytest_cache .ruff_cache tests/peers/oidc_provider/node_modules
@@ -112,6 +121,10 @@ clean: ## remove everything that the targets made
 
 %/.check: %/.app pyproject.toml
 	@$*/bin/python $(PIP) --group check
+	@touch $@
+
+%/.docs: %/.test pyproject.toml
+	@$*/bin/python $(PIP) --group docs
 	@touch $@
 
 %/.core: %/.pip pyproject.toml
