@@ -201,7 +201,5 @@ def _show(ehr: Sandbox, client: SandboxClient, keys: _Keys) -> None:
     # Unbroken, so that a copied line works.
     screen.print(_token_line(ehr, client, keys), soft_wrap=True)
     screen.print(f"smart-async discover {ehr.fhir_base} --allow-insecure-loopback", soft_wrap=True)
-    screen.print(
-        f"\nOpen {ehr.base_url} in a browser to launch apps, ask for faults and see requests. Ctrl-C stops it."
-    )
+    screen.print(f"\nOpen {ehr.base_url} in a browser to launch apps and see requests. Ctrl-C stops it.")
     sys.stdout.flush()
