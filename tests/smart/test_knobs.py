@@ -29,6 +29,7 @@ from smart_async import (
 )
 from smart_async.keys.base64url import b64url_decode
 from smart_async.messages import Headers, Request, Response
+from smart_async.smart.bearer import BearerGuard
 from smart_async.smart.vendors import PRESETS
 from smart_async.transports.scripted import ScriptedTransport, json_response
 
@@ -199,6 +200,7 @@ class TestDefaults:
             "refresh_includes_client_id": False,
             "token_request": "form",
             "retry_bare_400": False,
+            "token_rejected_statuses": (401,),
             "introspection_auth": "client",
             "id_token": "verify",
             "id_token_issuer": None,
@@ -1047,6 +1049,28 @@ class TestRefresh:
         """Both knobs are for the refresh alone."""
         wire.login(refresh_includes_client_id=True, refresh_includes_scope=True)
         assert {"client_id", "scope"}.isdisjoint(form(wire.requests[-1]))
+
+
+class TestTokenRejectedStatuses:
+    """20"""
+
+    @pytest.mark.parametrize(
+        ("knobs", "statuses"),
+        [({}, {401}), ({"vendor": "ab2d"}, {401, 403}), ({"token_rejected_statuses": ()}, set())],
+    )
+    def test_of_the_guard(self, knobs: dict[str, Any], statuses: set[int]) -> None:
+        """What counts as a refused token is the registration's; the auth of a session asks its guard."""
+        config = SmartConfig(
+            fhir_base=BASE, client_id="c", client_auth=PublicClient(), token_endpoint=f"{BASE}/t", **knobs
+        )
+        assert BearerGuard.of(config).rejected_statuses == statuses
+
+    @pytest.mark.parametrize("statuses", [401, "401", (200,), (500,), (True,), ("401",), {401}])
+    def test_nonsense_is_refused(self, wire: Wire, statuses: Any) -> None:
+        """Only a status by which a client is refused can refuse a token."""
+        with pytest.raises(ConfigurationError) as caught:
+            wire.client(token_rejected_statuses=statuses)
+        assert caught.value.field == "token_rejected_statuses"
 
 
 class TestTokenRequest:
