@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from smart_async.smart.diagnosis.causes_client import CLIENT_CAUSES
+from smart_async.smart.diagnosis.causes_registration import REGISTRATION_CAUSES
 from smart_async.smart.diagnosis.causes_server import SERVER_CAUSES
 from smart_async.smart.diagnosis.report import Cause, Certainty
 
@@ -37,7 +38,7 @@ class Known:
 
 
 CATALOGUE: Mapping[str, Known] = MappingProxyType(
-    {name: Known(*entry) for name, entry in (*CLIENT_CAUSES.items(), *SERVER_CAUSES.items())}
+    {name: Known(*entry) for name, entry in {**CLIENT_CAUSES, **REGISTRATION_CAUSES, **SERVER_CAUSES}.items()}
 )
 """Every cause by its id."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from smart_async.errors import OAuthError, TransportError
 from smart_async.messages import as_list, as_object, clean_text
-from smart_async.smart.client_secret import ClientSecret
 from smart_async.smart.diagnosis.catalogue import CATALOGUE
+from smart_async.smart.diagnosis.check_keys import has_default_kid
 from smart_async.smart.diagnosis.check_server import blame_silence
 from smart_async.smart.diagnosis.check_time import clock_offset
 from smart_async.smart.diagnosis.evidence import Evidence, Fetched
@@ -23,6 +25,8 @@ _RELATED = {
     "key-unknown": _KEY_CAUSES,
     "jwks-key": _KEY_CAUSES,
     "jwks-blocked": _KEY_CAUSES,
+    "jwks-invalid": _KEY_CAUSES,
+    "jwks-type": _KEY_CAUSES,
     "jku-differs": ("jku-differs",),
     "aud-wrong": ("aud-wrong", "token-endpoint-override", "token-endpoint-host"),
     "clock": ("clock-fast", "clock-slow"),
@@ -94,11 +98,13 @@ def _refused(error: OAuthError, evidence: Evidence, sheet: Sheet) -> tuple[str, 
         # A check has seen the very thing that the server's words point to.
         sheet.note("token", _TITLE, f"{said} This fits what was found above.", status="problem")
         return known
+    if found == "key-unknown" and evidence.jwks is None and has_default_kid(evidence):
+        found = "kid-not-given"
     if found in ("jwks-key", "key-unknown") and evidence.jwks is not None and not _key_causes(sheet):
         found = "server-stale-jwks"
     sheet.blame("token", _TITLE, found, seen=said, certainty="likely")
     sheet.note("token", _TITLE, "", status="problem")
-    if found == "key-unknown":
+    if found in ("key-unknown", "kid-not-given"):
         for name in ("server-stale-jwks", "jwks-blocked"):
             sheet.blame("suspects", _POSSIBLE, name, certainty="possible")
     return (found,)
@@ -109,15 +115,11 @@ def _refined(found: str, evidence: Evidence) -> str:
     offset = clock_offset(evidence)
     if found == "clock-slow" and offset is not None and offset > 0:
         return "clock"
-    if found == "registered-with-secret" and _has_secret(evidence):
+    if found == "registered-with-secret" and evidence.has_secret:
         return "secret-wrong"
     if found == "request-refused" and isinstance(evidence.answer, OAuthError):
         return "client-refused" if evidence.answer.error == "invalid_request" else found
     return found
-
-
-def _has_secret(evidence: Evidence) -> bool:
-    return evidence.config is not None and isinstance(evidence.config.client_auth, ClientSecret)
 
 
 def related(found: str, sheet: Sheet) -> tuple[str, ...]:
@@ -149,12 +151,20 @@ def _ranked(evidence: Evidence) -> tuple[str, ...]:
     names = suspects(make_of([config.fhir_base if config else None]))
     if evidence.auth is None:
         return ("secret-wrong", "client-unknown", "client-not-active", "registered-with-secret")
-    if _changed_lately(evidence):
-        return ("server-stale-jwks", *(name for name in names if name != "server-stale-jwks"))
+    return tuple(dict.fromkeys((*_favourites(evidence), *names)))
+
+
+def _favourites(evidence: Evidence) -> Iterator[str]:
+    # What was set by hand, or is not known, goes wrong more often than anything else.
+    config, auth = evidence.config, evidence.auth
+    if config is not None and config.assertion_audience is not None:
+        yield "aud-wrong"
+    if auth is not None and auth.jku is not None and evidence.registered_jwks_url is None:
+        yield "jku-differs"
     if evidence.jwks is None:
-        # Nothing is known of the published key, which goes wrong more often than anything else.
-        return ("key-unknown", *(name for name in names if name != "key-unknown"))
-    return names
+        yield "kid-not-given" if has_default_kid(evidence) else "key-unknown"
+    if _changed_lately(evidence):
+        yield "server-stale-jwks"
 
 
 def _changed_lately(evidence: Evidence) -> bool:
@@ -166,8 +176,6 @@ def _changed_lately(evidence: Evidence) -> bool:
 def _ruled_out(name: str, evidence: Evidence) -> bool:
     if name == "clock":
         return clock_offset(evidence) is not None
-    if name == "aud-wrong":
-        return False
     if name in ("server-stale-jwks", "jwks-blocked"):
         return evidence.keys_url is None
     return name == "key-unknown" and evidence.jwks is not None

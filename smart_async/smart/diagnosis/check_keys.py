@@ -9,14 +9,20 @@ from smart_async.keys.algorithms import ALGORITHMS
 from smart_async.keys.base64url import number
 from smart_async.keys.jwks import PRIVATE_MEMBERS, thumbprint
 from smart_async.messages import JSONObject, Response, as_list, as_object, clean_text
-from smart_async.smart.client_secret import ClientSecret
 from smart_async.smart.diagnosis.evidence import Evidence, Fetched, shown
 from smart_async.smart.diagnosis.key_problems import cause_of_configuration
 from smart_async.smart.diagnosis.sheet import Sheet
 from smart_async.smart.diagnosis.words import cause_of_silence
 from smart_async.smart.redirects import redirect_target
 
-__all__ = ("check_jku", "check_key", "check_kid", "check_published_key", "check_published_set")
+__all__ = (
+    "check_jku",
+    "check_key",
+    "check_kid",
+    "check_published_key",
+    "check_published_set",
+    "has_default_kid",
+)
 
 _NUMBERS = {"RSA": ("n", "e"), "EC": ("x", "y")}
 _LONG = 86_400
@@ -30,10 +36,8 @@ def check_key(evidence: Evidence, sheet: Sheet) -> None:
         check, title = ("jwks", _SET) if name == "jwks-http" else ("key", "Private key")
         check, title = ("config", "Configuration") if name == "configuration" else (check, title)
         sheet.blame(check, title, name, seen=_said(problem))
-    elif evidence.config is None:
-        sheet.note("key", "Private key", "There is no configuration to take it from.", status="skipped")
     elif evidence.signer is None:
-        kind = "a client secret" if isinstance(evidence.config.client_auth, ClientSecret) else "no key"
+        kind = "a client secret" if evidence.has_secret else "no key"
         sheet.note("key", "Private key", f"This client authenticates with {kind}.", status="skipped")
     elif (failure := evidence.assertion_error) is not None:
         seen = failure.message if isinstance(failure, SmartError) else f"It raised {type(failure).__name__}."
@@ -49,8 +53,7 @@ def check_kid(evidence: Evidence, sheet: Sheet) -> None:
     signer = evidence.signer
     if signer is None:
         return
-    jwk = _own_jwk(evidence)
-    if jwk is not None and signer.kid == thumbprint(jwk):
+    if has_default_kid(evidence):
         sheet.note(
             "kid",
             "Key id (kid)",
@@ -176,6 +179,12 @@ def check_jku(evidence: Evidence, sheet: Sheet) -> None:
         sheet.note("jku", "jku", "It is the registered URL.")
 
 
+def has_default_kid(evidence: Evidence) -> bool:
+    """Return whether nobody gave the key an id, so that its thumbprint stands in."""
+    jwk, signer = _own_jwk(evidence), evidence.signer
+    return jwk is not None and signer is not None and signer.kid == thumbprint(jwk)
+
+
 def _nearly(one: str | None, other: str | None) -> str:
     if (one or "").rstrip("/") == (other or "").rstrip("/"):
         return " (they differ in the slash at the end)"
@@ -222,7 +231,8 @@ def _fault_of_status(answer: Response) -> tuple[str, str]:
 def _blame_missing(evidence: Evidence, keys: list[JSONObject], jwk: JSONObject | None, sheet: Sheet) -> None:
     kid = evidence.signer.kid if evidence.signer else ""
     published = ", ".join(repr(clean_text(str(key["kid"]), length=64)) for key in keys if "kid" in key)
-    seen = f"It signs as {kid!r}; published are {published or 'keys without a kid'}."
+    how = ", which is its thumbprint, as no kid was given" if has_default_kid(evidence) else ""
+    seen = f"It signs as {kid!r}{how}; published are {published or 'keys without a kid'}."
     fix: str | None = None
     same = next((key for key in keys if jwk and _same(key, jwk)), None)
     if evidence.jwks_at_origin and any(key.get("kid") == kid for key in _keys_in(evidence.jwks_at_origin)):

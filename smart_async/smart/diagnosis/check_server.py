@@ -42,32 +42,27 @@ def check_discovery(evidence: Evidence, sheet: Sheet) -> None:
         sheet.note("discovery", _DISCOVERY, told)
     elif isinstance(failure, TransportError):
         blame_silence(failure, evidence, sheet, "discovery", _DISCOVERY)
-    elif failure is not None:
+    else:
         _blame_document(failure, evidence, sheet)
 
 
-def _blame_document(failure: SmartError, evidence: Evidence, sheet: Sheet) -> None:
-    name, answer = _fault_of_document(evidence.document), evidence.document
-    seen = f"{shown(answer.url)} answers {answer.status}." if answer is not None else ""
-    if name == "discovery-redirect" and answer is not None:
-        seen = f"{seen} It leads to {redirect_target(answer)}."
-    if name.startswith("token-endpoint"):
-        if evidence.config is not None and evidence.config.strict and "rule(s)" in failure.message:
-            name = "discovery-strict"
-        seen = clean_text(failure.message, length=400)
-    if evidence.found_base is not None and answer is not None and answer.status != 200:
-        fix = f"Use the FHIR base {evidence.found_base}"
-        sheet.blame("discovery", _DISCOVERY, "fhir-base-path", seen=seen, fix=fix)
-    elif evidence.found_base is not None and name == "discovery-html":
-        fix = f"Use the FHIR base {evidence.found_base}"
-        sheet.blame("discovery", _DISCOVERY, "fhir-base-path", seen=f"{seen} It is a web page.", fix=fix)
-    else:
-        sheet.blame("discovery", _DISCOVERY, name, seen=seen)
-
-
-def _fault_of_document(answer: Response | None) -> str:
+def _blame_document(failure: SmartError | None, evidence: Evidence, sheet: Sheet) -> None:
+    answer, said = evidence.document, clean_text(failure.message if failure else "", length=400)
     if answer is None:
-        return "discovery-invalid"
+        sheet.blame("discovery", _DISCOVERY, "discovery-invalid", seen=said)
+        return
+    name, fix = _fault_of_document(answer), None
+    seen = f"{shown(answer.url)} answers {answer.status}."
+    if name == "discovery-redirect":
+        seen = f"{seen} It leads to {redirect_target(answer)}."
+    elif name.startswith("token-endpoint"):
+        name, seen = "discovery-strict" if "rule(s)" in said else name, said
+    if evidence.found_base is not None and (answer.status != 200 or name == "discovery-html"):
+        name, fix = "fhir-base-path", f"Use the FHIR base {evidence.found_base}"
+    sheet.blame("discovery", _DISCOVERY, name, seen=seen, fix=fix)
+
+
+def _fault_of_document(answer: Response) -> str:
     if (name := cause_of_discovery(answer.status)) is not None:
         return name
     document = as_object(document_in(answer))
@@ -143,18 +138,17 @@ def check_token_endpoint(evidence: Evidence, sheet: Sheet) -> None:
         sheet.blame("token-endpoint", _ENDPOINT, "token-endpoint-host", seen=seen, certainty="likely")
     if evidence.probe is not None:
         _judge_probe(evidence.probe, evidence, sheet)
-    elif not evidence.why_not_try:
+    else:
         sheet.note(
             "token-endpoint", _ENDPOINT, f"{shown(metadata.token_endpoint)} is asked for a token below."
         )
 
 
 def _judge_probe(probe: Fetched, evidence: Evidence, sheet: Sheet) -> None:
-    answer = probe.response
-    if answer is None:
-        if probe.error is not None:
-            blame_silence(probe.error, evidence, sheet, "token-endpoint", _ENDPOINT)
+    if probe.error is not None:
+        blame_silence(probe.error, evidence, sheet, "token-endpoint", _ENDPOINT)
         return
+    answer = probe.response or Response(status=0)
     seen = f"{shown(probe.url)} answers {answer.status} to a request without credentials."
     if 300 <= answer.status < 400:
         seen = f"{seen} It leads to {redirect_target(answer)}."

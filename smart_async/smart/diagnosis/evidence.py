@@ -10,7 +10,7 @@ from smart_async.errors import ProtocolError, SmartError, TransportError
 from smart_async.interfaces import AsyncSigner, Signer
 from smart_async.messages import JSON, Response, strict_loads
 from smart_async.smart.client_auth import PrivateKeyJWT
-from smart_async.smart.client_secret import PublicClient
+from smart_async.smart.client_secret import ClientSecret, PublicClient
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.scopes import Scopes
@@ -138,6 +138,11 @@ class Evidence:
         """The way to authenticate with a key, if that is the configured one."""
         auth = self.config.client_auth if self.config else None
         return auth if isinstance(auth, PrivateKeyJWT) else None
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether the configured way to authenticate is a client secret."""
+        return self.config is not None and isinstance(self.config.client_auth, ClientSecret)
 
     @property
     def signer(self) -> Signer | AsyncSigner | None:

@@ -86,11 +86,12 @@ def _watched(flow: Flow[T], seen: list[Response]) -> Flow[T]:
         return result
 
 
-def _fetch(request: Request) -> Flow[Fetched]:
+def _fetch(request: Request, seen: list[Response]) -> Flow[Fetched]:
     try:
         response = yield from send(request)
     except TransportError as exc:
         return Fetched(url=request.url, error=exc)
+    seen.append(response)
     return Fetched(url=request.url, response=response)
 
 
@@ -105,12 +106,13 @@ def _discovery(state: ClientState, evidence: Evidence) -> Flow[None]:
         # Where redirects are followed, the last answer is the document; elsewhere the first one is.
         evidence.document = answers[-1 if config.follow_discovery_redirects else 0]
         if evidence.metadata is None and evidence.document.status < 500:
-            evidence.found_base = yield from _look_around(state)
+            evidence.found_base = yield from _look_around(state, evidence.seen)
 
 
-def _look_around(state: ClientState) -> Flow[str | None]:
+def _look_around(state: ClientState, seen: list[Response]) -> Flow[str | None]:
     for base in _bases_around(state.config.fhir_base):
-        found = yield from _fetch(discovery_request(discovery_url(base), limits=state.limits))
+        request = discovery_request(discovery_url(base), limits=state.limits)
+        found = yield from _fetch(request, seen)
         document = as_object(found.document)
         if found.response and found.response.status == 200 and document and document.get("token_endpoint"):
             return base
@@ -148,13 +150,15 @@ def _keys(state: ClientState | None, evidence: Evidence) -> Flow[None]:
         evidence.jwks_refused = exc.message
         return
     request = server_keys_request(url, limits=state.limits if state else None)
-    evidence.jwks = yield from _fetch(request)
+    evidence.jwks = yield from _fetch(request, evidence.seen)
     answer = evidence.jwks.response
-    if answer is not None and answer.status == 200:
-        evidence.seen.append(answer)
-        if answer.headers.get("age", "0") != "0" or "hit" in answer.headers.get("x-cache", "").lower():
-            around = Headers({"Accept": "application/json", "Cache-Control": "no-cache"})
-            evidence.jwks_at_origin = yield from _fetch(replace(request, headers=around))
+    if answer is not None and answer.status == 200 and _is_copy(answer):
+        around = Headers({"Accept": "application/json", "Cache-Control": "no-cache"})
+        evidence.jwks_at_origin = yield from _fetch(replace(request, headers=around), evidence.seen)
+
+
+def _is_copy(answer: Response) -> bool:
+    return answer.headers.get("age", "0") != "0" or "hit" in answer.headers.get("x-cache", "").lower()
 
 
 def _assertion(state: ClientState, metadata: SmartMetadata, evidence: Evidence) -> Flow[None]:
@@ -189,6 +193,4 @@ def _probe(state: ClientState, metadata: SmartMetadata, evidence: Evidence) -> F
         body=form_body([("grant_type", "client_credentials")]),
         max_bytes=state.limits.document_bytes,
     )
-    evidence.probe = yield from _fetch(request)
-    if evidence.probe.response is not None:
-        evidence.seen.append(evidence.probe.response)
+    evidence.probe = yield from _fetch(request, evidence.seen)

@@ -60,7 +60,7 @@ def judge(evidence: Evidence) -> Diagnosis:
     for check in _CHECKS:
         check(evidence, sheet)
     said = check_answer(evidence, sheet)
-    first = (*_wrong_endpoint(sheet), *said)
+    first = (_wrong_endpoint(sheet), said)
     config, answer = evidence.config, evidence.answer
     make = _make(evidence)
     _check_vendor(evidence, make, sheet)
@@ -85,17 +85,18 @@ def _wrong_endpoint(sheet: Sheet) -> tuple[str, ...]:
     return tuple(name for name in _WRONG_ENDPOINT if name in sheet.causes)
 
 
-def _ordered(evidence: Evidence, sheet: Sheet, first: tuple[str, ...]) -> tuple[Cause, ...]:
+def _ordered(evidence: Evidence, sheet: Sheet, first: tuple[tuple[str, ...], ...]) -> tuple[Cause, ...]:
     causes = list(sheet.causes.values())
     if isinstance(evidence.answer, Token):
         # What was only likely is refuted; what was seen stays, if it will be noticed sooner or later.
         causes = [each for each in causes if each.id in HARMFUL_ANYWAY and each.certainty == "certain"]
     places = {each.id: place for place, each in enumerate(causes)}
 
-    def order(each: Cause) -> tuple[bool, int, int, int]:
+    def order(each: Cause) -> tuple[int, int, int, int]:
         # The suspects keep the order in which they were named; the others go by their rank.
         height = rank(each.id) if each.certainty != "possible" else 0
-        return each.id not in first, -_SURE[each.certainty], -height, places[each.id]
+        group = next((place for place, names in enumerate(first) if each.id in names), len(first))
+        return group, -_SURE[each.certainty], -height, places[each.id]
 
     return tuple(sorted(causes, key=order))
 

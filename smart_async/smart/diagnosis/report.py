@@ -130,7 +130,10 @@ class Diagnosis:
             return f"{worked}{how[first.certainty]}: {first.title}{others}"
         if self.granted:
             return "A token was issued; nothing is wrong."
-        return "Nothing wrong was found. No token was asked for, so the server's own view is not in this."
+        return (
+            "Nothing wrong was found. No token was asked for, so the server's own view is not in this; "
+            "--try (try_token=True) adds it."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole report as one JSON object; nothing in it is secret."""

@@ -15,6 +15,7 @@ __all__ = ("cause_of_discovery", "cause_of_refusal", "cause_of_silence", "cause_
 
 _WORDS: tuple[tuple[str, str], ...] = (
     ("key-unknown", r"\bkeys?\b[^.]{0,30}\bnot (?:be )?found|\bno (?:matching |suitable )?(?:public )?key\b"),
+    ("registered-with-secret", r"not registered any keys?\b|no keys? (?:is|are) registered"),
     ("client-unknown", r"no (?:such )?client\b|\b(?:unknown|unregistered|unrecogni[sz]ed) client\b"),
     (
         "client-unknown",
@@ -30,14 +31,20 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("jku-differs", r"\bjku\b"),
     (
         "jwks-blocked",
-        r"(?:jwks?|jwk set|key set|keys?)\b[^.]{0,80}\b(?:cannot|could not|unable|failed|not) (?:be |to be )?"
-        r"(?:fetched|retrieved|loaded|downloaded|reached|resolved|read)"
+        r"(?:jwks?|jwk set|key set|keys?)\b.{0,200}?\b(?:cannot|could not|unable|failed|not) (?:be |to be )?"
+        r"(?:fetched|retrieved|loaded|downloaded|reached|resolved)"
         r"|(?:fetch|retriev|load|download|reach|resolv)\w*\b[^.]{0,40}\b(?:jwks?|key set|keys?)\b"
-        r"|\bjwk(?: set|s)\b[^.]{0,80}\banswers? with status",
+        r"|\bjwk(?: set|s)\b.{0,200}?\banswers? with status",
     ),
+    ("jwks-invalid", r"\bjwk(?: set|s)\b.{0,200}?\b(?:cannot|could not) be (?:read|parsed)"),
     ("assertion-replayed", r"\bjti\b|\breplay|already (?:been )?used"),
     ("aud-wrong", r"\baud\b|\baudiences?\b"),
-    ("registered-with-secret", r"client[ _-]?secret|\bsecret\b|not registered any keys?|\bclient_secret_"),
+    ("registered-with-secret", r"client[ _-]?secret|\bsecret\b"),
+    (
+        "jwks-private",
+        r"private (?:key|members?)\b.{0,60}(?:published|jwks|jwk set)"
+        r"|(?:published|jwks|jwk set).{0,60}private key",
+    ),
     ("auth-method", r"\bauth(?:entication)?[ _-]method|client_assertion_type|private_key_jwt"),
     ("typ-wrong", r"\btyp\b"),
     ("clock-slow", r"\bexpired\b|has expired|no longer valid"),
@@ -49,6 +56,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
         r"\bkid\b|\bkey id\b|public key"
         r"|(?:signing|verification|matching|suitable|registered) \w{0,12} ?keys?\b",
     ),
+    ("jwks-type", r"\bP-(?:256|384|521)\b|\bcurve\b|\bbits at least\b"),
     ("algorithm", r"\balg(?:orithm)?s?\b"),
     ("assertion-issuer", r"\b(?:iss|sub|issuer|subject)\b"),
     ("scope-not-allowed", r"\bscopes?\b"),
@@ -144,8 +152,10 @@ def cause_of_discovery(status: int) -> str | None:
     Args:
         status: The HTTP status.
     """
-    if status in (401, 403, 407):
+    if status in (401, 403):
         return "discovery-refused"
+    if status in (407, 429):
+        return _STATUSES[status]
     if 300 <= status < 400:
         return "discovery-redirect"
     if status >= 500:
