@@ -36,6 +36,8 @@ FIELDS = {
     "error_uri": "https://ehr.example.com/help",
     "retry_after": 2.5,
     "correlation_id": "c-1",
+    "scope": "patient/Task.c",
+    "permanent": True,
 }
 
 
