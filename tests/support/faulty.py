@@ -39,7 +39,7 @@ FAULTS: Mapping[str, int] = {
 """What happens, and how often in a thousand."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ ]*([0-9]+)\r\n", re.IGNORECASE)
-_CLOSE = re.compile(rb"\r\nconnection:[^\r]*(?=\r\n)", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection:[^\r]*(?=\r\n|\Z)", re.IGNORECASE)
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
 
 
