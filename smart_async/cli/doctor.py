@@ -129,8 +129,9 @@ def _report(screen: Console, found: Diagnosis) -> None:
     for number, each in enumerate(found.causes, 1):
         screen.print(_cause(number, each))
     screen.print(heading("What was looked at"))
+    told = {each.fix for each in found.causes}
     for check in found.checks:
-        screen.print(_check(check))
+        screen.print(_check(check, "" if check.fix in told else check.fix))
     if found.assertion is not None:
         for part in ("header", "claims", "times"):
             _part(screen, f"The assertion's {part}", found.assertion[part])
@@ -160,16 +161,14 @@ def _hung(line: Text) -> RenderableType:
     return Padding(line[indent:] if indent else line, (0, 0, 0, indent))
 
 
-def _check(check: Check) -> RenderableType:
+def _check(check: Check, fix: str) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=9)
     grid.add_column(width=22)
     grid.add_column(overflow="fold")
     text = Text(in_cli_words(plain(check.explanation)))
-    if check.fix and check.status != "ok":
-        _ = text.append(f" {in_cli_words(check.fix)}", style="cyan")
-    elif check.fix:
-        _ = text.append(f" {in_cli_words(check.fix)}", style="dim")
+    if fix:
+        _ = text.append(f" {in_cli_words(fix)}", style="dim" if check.status == "ok" else "cyan")
     for detail in check.details:
         _ = text.append(f"\n{plain(detail)}", style="dim")
     grid.add_row(Text(check.status, style=_STYLES[check.status]), check.title, text)

@@ -71,7 +71,7 @@ def diagnose(
 
     >>> from smart_async import ConfigurationError
     >>> diagnose(None, key_problem=ConfigurationError("There is no such file.", field="path")).causes[0].id
-    'key-kind'
+    'key-unreadable'
     """
     evidence = _evidence(config, scope, key_problem, jwks_url, registered_jwks_url, try_token=try_token)
     world = _World(not isinstance(transport, Transport), proxy, ca_file, cert, trust_env)

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from loopback import authority, ca_file, servers
 
 from smart_async import AsyncSmartClient, PrivateKeyJWT, SigningKey, SmartClient, SmartConfig
+
+__all__ = ("authority", "ca_file", "servers")
 
 COLOURS = ("sync", "asyncio", "trio")
 

@@ -82,7 +82,9 @@ class Sheet:
         found = cause(name, certainty=certainty, fix=fix)
         explanation = f"{seen} {found.explanation}".strip()
         status: Status = "problem" if certainty == "certain" else "warning"
-        self.note(check, title, f"{found.title} {explanation}", status=status, fix=found.fix, details=details)
+        self.note(
+            check, title, f"{found.title} {seen}".strip(), status=status, fix=found.fix, details=details
+        )
         before = self.causes.get(name)
         if before is None or (before.certainty != "certain" and certainty == "certain"):
             self.causes[name] = cause(name, certainty=certainty, explanation=explanation, fix=fix)
