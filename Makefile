@@ -38,7 +38,7 @@ test-core: $(CORE_VENV)/.core ## run the core's tests with the four runtime pack
 	@$(CORE_VENV)/bin/python tests/core_alone.py $(ARGS)
 
 test-peers: $(VENV)/.peers ## run the tests against servers that others wrote
-	@$(BIN)/python -m pytest -q -m peers $(or $(ARGS),tests/peers tests/stores)
+	@$(BIN)/python -m pytest -q -m peers $(or $(ARGS),tests/peers tests/stores tests/acceptance)
 
 test-versions: ## run the tests on each of Python 3.11, 3.12 and 3.13 that is installed
 	@for version in $(VERSIONS); do \

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -33,6 +35,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     Path(path).write_text(json.dumps(ordered, indent=1), encoding="utf-8")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the command line keep its tokens elsewhere than those of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let hypothesis make ready before it times anything."""
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
@@ -54,3 +64,16 @@ def make_ready() -> None:
         assert text is not None
 
     draw()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Run a Redis server until the session ends."""
+    from redis_server import RedisServer  # needs redis, which the core's tests do without
+
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

@@ -54,8 +54,8 @@ class LiveSessions(Generic[S]):
             session = self._live.get(name)
             if session is None:
                 session = self._live[name] = self._make(state)
-            elif state.login is not None:
-                session.state.offer(state.login)
+            else:
+                session.state.merge(state)
             return session
 
     def __iter__(self) -> Iterator[S]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import secrets
 import signal
 import socket
@@ -14,11 +13,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 import redis
 import trustme
+from redis_server import RedisServer
 
 from smart_async.errors import StoreError
 from smart_async.interfaces import Stored
@@ -41,21 +40,10 @@ time.sleep(600)
 """
 
 
-def load_peer():
-    """Return redis_server.py, which lies beside this file."""
-    spec = importlib.util.spec_from_file_location(
-        "redis_server_of_the_tests", Path(__file__).parent / "redis_server.py"
-    )
-    module = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))
-    if not hasattr(module, "RedisServer"):
-        spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """Run a Redis server for this module, which may stop and start it."""
-    server = load_peer().RedisServer(tmp_path_factory.mktemp("redis"))
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
     try:
         server.start()
         yield server

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,29 +12,6 @@ import pytest
 from smart_async.stores import FileStore, MemoryStore
 
 KINDS = ["memory", "file", "encrypted file", pytest.param("redis", marks=pytest.mark.peers)]
-
-
-def load_peer() -> ModuleType:
-    """Return tests/peers/redis_server.py."""
-    path = Path(__file__).parents[1] / "peers/redis_server.py"
-    spec = importlib.util.spec_from_file_location("redis_server_of_the_tests", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))
-    if not hasattr(module, "RedisServer"):
-        spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Run a Redis server until the session ends."""
-    server = load_peer().RedisServer(tmp_path_factory.mktemp("redis"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(params=KINDS)

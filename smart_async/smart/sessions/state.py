@@ -21,16 +21,26 @@ from smart_async.smart.tokens import Token
 __all__ = ("SessionState", "Unsaved", "renewed_record")
 
 _LONGEST_PAUSE = 600.0
+_SHORTEST_PAUSE = 1.0
+"""Seconds between two renewals that nobody waits for, where a server's tokens are born expired."""
 _FAILURE_TTL = 1.0
 """Seconds for which those who come right after a failure get the same one, and no request of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """A record that has to be stored, though the store was away: its tokens may be the only good ones."""
+    """
+    A record that has to be stored, though the store was away: its tokens may be the only good ones.
+
+    Args:
+        record: The record.
+        expected: The version that it was made from.
+        previous: The token that it replaces; whoever finds another one in the store was too late.
+    """
 
     record: Record
     expected: str | None
+    previous: Token
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -46,7 +56,9 @@ class SessionState:
         login: The token that a user's session began with, until the store has it.
         current: The token given out, and the Unix seconds from which it is to be replaced.
         refused: The access token that the FHIR server no longer takes, or None.
-        unsaved: What the store could not take yet.
+        unsaved: What the store has not taken yet.
+        unsent: The id of the intent that certainly nothing was sent after, though the store may hold it.
+        epoch: Grows whenever the session starts anew, so that what began before changes nothing after.
         failure: The last failure, and until when on the monotonic clock it answers for the next.
     """
 
@@ -58,6 +70,8 @@ class SessionState:
     current: tuple[Token, float] | None = None
     refused: Secret | None = None
     unsaved: Unsaved | None = None
+    unsent: str | None = None
+    epoch: int = 0
     failure: tuple[SmartError, float] | None = None
 
     @property
@@ -68,7 +82,8 @@ class SessionState:
     @property
     def token(self) -> Token | None:
         """The token at hand, whether or not it still works."""
-        return self.login if self.current is None else self.current[0]
+        current = self.current
+        return self.login if current is None else current[0]
 
     def ready(self, now: float) -> Token | None:
         """
@@ -87,20 +102,20 @@ class SessionState:
         Args:
             now: Unix seconds.
         """
-        current = self.current
-        if current is None or self.refuses(current[0]) or current[0].expired(now):
-            return None
-        return current[0]
+        token = self.token
+        return None if token is None or self.refuses(token) or token.expired(now) else token
 
-    def publish(self, token: Token) -> Token:
+    def publish(self, token: Token, epoch: int) -> Token:
         """
-        Give out *token* from now on.
+        Give out *token* from now on, unless the session was deleted, replaced or offered another meanwhile.
 
         Args:
             token: A token that is stored.
+            epoch: The epoch in which it was read or asked for.
         """
-        self.current = (token, self._renewal_time(token))
-        self.failure = None
+        if epoch == self.epoch:
+            self.current = (token, self._renewal_time(token))
+            self.failure = None
         return token
 
     def invalidate(self, token: Token) -> None:
@@ -131,17 +146,18 @@ class SessionState:
         """
         return token is not None and not self.refuses(token) and now < self._renewal_time(token, early=1.0)
 
-    def offer(self, token: Token) -> None:
+    def merge(self, other: SessionState) -> None:
         """
-        Take *token* as this session's, if it is newer than the one at hand.
+        Take the token of *other*, if it is newer than the one at hand.
 
         Args:
-            token: A token of the same login.
+            other: Another state of the same session: made from a token just now, or loaded from the store.
         """
-        known = self.current[0] if self.current is not None else self.login
-        if known is None or token.issued_at > known.issued_at:
-            self.login = token
-            self.current = None
+        known, token = self.token, other.token
+        if token is None or (known is not None and token.issued_at <= known.issued_at):
+            return
+        self.epoch += 1
+        self.login, self.current, self.failure = other.login, other.current, None
 
     def failed(self, error: SmartError, now: float) -> None:
         """
@@ -153,16 +169,16 @@ class SessionState:
         """
         self.failure = (error, now + _FAILURE_TTL)
 
-    def postpone(self, seconds: float, now: float) -> None:
+    def postpone(self, token: Token, seconds: float, now: float) -> None:
         """
-        Ask for no other token for some time, since there is one that still works.
+        Ask for no other token for some time, since there is one that still works; never beyond its end.
 
         Args:
+            token: The token at hand.
             seconds: For how long.
             now: Unix seconds.
         """
-        if self.current is not None and not self.refuses(self.current[0]):
-            self.current = (self.current[0], now + seconds)
+        self.current = (token, min(now + seconds, inf if token.expires_at is None else token.expires_at))
 
     def pause(self, now: float) -> float:
         """
@@ -171,16 +187,20 @@ class SessionState:
         Args:
             now: Unix seconds.
         """
-        return 0.0 if self.current is None else min(_LONGEST_PAUSE, max(0.0, self.current[1] - now))
+        current = self.current
+        return 0.0 if current is None else min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, current[1] - now))
 
     def forget(self) -> None:
-        """Hold no token any more."""
-        self.login = self.current = self.refused = self.unsaved = self.failure = None
+        """Hold no token any more, and take none that was asked for before."""
+        self.epoch += 1
+        self.login = self.current = self.refused = self.unsaved = self.unsent = self.failure = None
 
     def _renewal_time(self, token: Token, early: float | None = None) -> float:
         """Return the Unix seconds at which *token* is to be replaced; *early* is the share of the lead."""
         if token.expires_at is None:
             return inf
+        if self.kind == "user" and token.refresh_token is None:
+            return token.expires_at  # nothing comes after it, so that it is used up
         lead = min(RENEWAL_LEAD, RENEWAL_LEAD_SHARE * max(0.0, token.expires_at - token.issued_at))
         # Between the half and the whole of it, so that workers which share a token do not wake up at once.
         share = 0.5 + fraction(self.client.entropy) / 2 if early is None else early
