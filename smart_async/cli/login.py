@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from smart_async.cli.browser import check_page, open_page
 from smart_async.cli.groups import expanded
 from smart_async.cli.issued import Output
+from smart_async.cli.keeping import Fresh, Keeping, Kept, usable_token
 from smart_async.cli.listener import CallbackListener, listening
 from smart_async.cli.loopback import LISTENING
 from smart_async.cli.output import note
@@ -16,10 +18,12 @@ from smart_async.cli.progress import waiting
 from smart_async.cli.way import Way
 from smart_async.cli.who import Who
 from smart_async.clients import SmartClient
-from smart_async.errors import ConfigurationError
+from smart_async.errors import ConfigurationError, SessionEndedError
 from smart_async.limits import PENDING_TTL
 from smart_async.messages import Finding
+from smart_async.smart.config import SmartConfig
 from smart_async.smart.tokens import Token
+from smart_async.stores import FileStore
 
 __all__ = ("add_to", "login")
 
@@ -31,6 +35,10 @@ Sign a user in with the browser on this machine, and get a token for that user.
 
 The browser comes back to a listener on 127.0.0.1 that takes one answer and is gone after two minutes.
 Register its URL with the server: {LISTENING}, with a port of your choice if the server compares ports.
+
+The token is kept in the store, for its owner alone to read. While it works, a second call sends nothing; when
+it has expired, it is renewed without the browser, for as long as the server allows. Say --fresh to sign in
+again all the same, and --no-store to keep nothing.
 
 Without a key and without a secret it is a public client. A secret is taken from SMART_CLIENT_SECRET or asked
 for, never from the command line, where every user of this machine could read it.
@@ -46,6 +54,7 @@ def login(
     who: Who,
     way: Way,
     output: Output,
+    keeping: Keeping,
     scope: Annotated[
         str, typer.Option(help="Scopes, separated by blanks.", metavar="S", envvar="SMART_SCOPE")
     ] = _SCOPE,
@@ -83,17 +92,46 @@ def login(
             rich_help_panel=_LOGIN,
         ),
     ] = _WAIT,
+    fresh: Fresh = False,
 ) -> None:
     """Sign a user in, and get a token for that user."""
     output.check()
     _check_timeout(login_timeout)
     findings: list[Finding] = []
-    given = redirect_uri or next(iter(who.redirect_uris()), None)
-    with listening(given, port) as listener:
-        config = who.config(way, findings, scope=scope, redirect_uri=listener.redirect_uri)
-        with way.client(config) as client:
-            issued = _sign_in(client, listener, findings, browser, login_timeout, quiet=output.json)
+    store = keeping.open(findings)
+    config = who.config(way, findings, scope=scope)
+    issued = None if store is None or fresh else _kept_token(way, config, store, quiet=output.json)
+    if issued is None:
+        given = redirect_uri or next(iter(who.redirect_uris()), None)
+        with listening(given, port) as listener:
+            config = replace(config, redirect_uri=listener.redirect_uri)
+            with way.client(config, store) as client:
+                issued = _sign_in(client, listener, findings, browser, login_timeout, quiet=output.json)
+                if store is not None:
+                    issued = _keep(client, store, issued)
     output.show(issued, [*findings, *issued.findings])
+
+
+def _kept_token(way: Way, config: SmartConfig, store: FileStore, *, quiet: bool) -> Token | None:
+    kept = Kept(store, config)
+    with way.client(config, store) as client:
+        session = kept.find(client, "login", config.scope)
+        if session is None:
+            return None
+        try:
+            with waiting("Renewing the token…", quiet=quiet):
+                return usable_token(session)
+        except SessionEndedError:
+            note("The last login has ended, so you have to sign in again.")
+            session.delete()
+            return None
+
+
+def _keep(client: SmartClient, store: FileStore, issued: Token) -> Token:
+    session = client.session(issued)
+    issued = session.get_token()  # what a session gives out is stored
+    Kept(store, client.config).keep("login", client.config.scope, session)
+    return issued
 
 
 def _sign_in(

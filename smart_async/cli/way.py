@@ -21,6 +21,7 @@ from smart_async.cli.options import (
     timeouts,
 )
 from smart_async.clients import SmartClient
+from smart_async.interfaces import TokenStore
 from smart_async.smart.config import SmartConfig
 from smart_async.transports import open_transport
 
@@ -55,12 +56,13 @@ class Way:
     timeout: Timeout = None
 
     @contextmanager
-    def client(self, config: SmartConfig) -> Generator[SmartClient]:
+    def client(self, config: SmartConfig, store: TokenStore | None = None) -> Generator[SmartClient]:
         """
         Return a client that goes this way, until the block ends.
 
         Args:
             config: The registration.
+            store: Where its sessions keep their tokens.
         """
         transport = open_transport(
             self.transport.value,
@@ -70,6 +72,6 @@ class Way:
             trust_env=self.trust_env,
         )
         try:
-            yield SmartClient(config, transport=transport, timeouts=timeouts(self.timeout))
+            yield SmartClient(config, transport=transport, timeouts=timeouts(self.timeout), store=store)
         finally:
             transport.close()

@@ -22,7 +22,8 @@ CLEAN = ("SMART_", "FHIR_BASE_URL", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "PY_CO
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.parent / f"{tmp_path.name}-state"))
     for name in list(os.environ):
         if name.startswith(CLEAN):
             monkeypatch.delenv(name)

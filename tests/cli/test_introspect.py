@@ -91,8 +91,8 @@ def test_the_token_itself_may_ask(run: Run, registered: SimpleNamespace, issued:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("", "no token"),
-        ("  \n", "no token"),
+        ("", "none was given"),
+        ("  \n", "none was given"),
         ("two words", "blanks"),
         ("a" * 20_000, "too long"),
         ('{"version": 9}', "not a token"),
