@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 
 from smart_async.cli import way as module
+from smart_async.cli.capability_words import CAPABILITY_WORDS, SET_WORDS
 from smart_async.errors import TransportError
 from smart_async.limits import Timeouts
 from smart_async.messages import Request, Response
 from smart_async.sandbox import Sandbox
+from smart_async.smart.capabilities import CAPABILITY_SETS, Capability
 from smart_async.transports import ScriptedTransport, json_response
 
 Run = Callable[..., Any]
@@ -125,3 +128,99 @@ def test_no_smart_there_is_the_servers_fault(run: Run, served: Sandbox) -> None:
     """A server without the document is exit code 3."""
     done = run("discover", served.base_url + "/nothing", "--allow-insecure-loopback")
     assert (done.exit_code, "404" in done.stderr) == (3, True)
+
+
+ODD = {
+    "issuer": "https://ehr.example.com",
+    "token_endpoint": "https://ehr.example.com/token",
+    "capabilities": [
+        "launch-standalone",
+        "client-public",
+        "context-standalone-patient",
+        "permission-patient",
+        "context-passthrough-banner",
+        "x-of-our-own",
+    ],
+    "code_challenge_methods_supported": ["plain"],
+}
+
+
+def test_the_report_goes_from_bad_to_harmless(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings are counted and grouped by severity, each with its rule, its message and what to do."""
+    scripted(monkeypatch, json_response(ODD), json_response(ODD))
+    done = run("discover", "https://ehr.example.com/r4")
+    findings = json.loads(run("discover", "https://ehr.example.com/r4", "--json").stdout)["findings"]
+    shown = [
+        line.split()[1] for line in done.stdout.splitlines() if line.startswith(("  error ", "  warning "))
+    ]
+    order = {"error": 0, "warning": 1, "info": 2}
+    found = sorted(findings, key=lambda each: order[each["severity"]])
+    assert shown == [each["rule"] for each in found if each["severity"] != "info"]
+    for severity in {each["severity"] for each in findings}:
+        assert f"  {severity}: " in done.stdout
+    text = " ".join(done.stdout.split())
+    assert [each["rule"] for each in findings if each["message"] not in text] == []
+    assert [each["rule"] for each in findings if each["advice"] and f"-> {each['advice']}" not in text] == []
+    errors = sum(each["severity"] == "error" for each in findings)
+    assert f"{errors} error" in done.stdout
+
+
+def test_capabilities_are_said_in_plain_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each capability says what it means, former names too; strange ones are listed, and sets are named."""
+    scripted(monkeypatch, json_response(ODD))
+    text = " ".join(run("discover", "https://ehr.example.com/r4").stdout.split())
+    for said in (
+        "client-public serve apps that can keep no secret",
+        "context-passthrough-banner tell apps whether to show a patient banner",
+        "not defined by SMART x-of-our-own",
+        "patients use apps of their own (patient-access-standalone)",
+    ):
+        assert said in text
+
+
+def test_a_server_that_says_nothing_of_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without capabilities there is still a report."""
+    scripted(monkeypatch, json_response({"token_endpoint": "https://ehr.example.com/token"}))
+    done = run("discover", "https://ehr.example.com/r4")
+    assert (done.exit_code, "(not said)" in done.stdout) == (0, True)
+
+
+def test_every_capability_has_words() -> None:
+    """All capabilities and sets of SMART can be said in plain words, and no others are."""
+    assert set(CAPABILITY_WORDS) == set(Capability)
+    assert set(SET_WORDS) == set(CAPABILITY_SETS)
+
+
+@pytest.mark.parametrize(
+    ("document", "words", "code"),
+    [(ODD, (), 0), (ODD, ("--strict",), 3), (ODD, ("--strict", "--json"), 3)],
+)
+def test_strict_makes_it_a_check(
+    run: Run, monkeypatch: pytest.MonkeyPatch, document: dict[str, Any], words: tuple[str, ...], code: int
+) -> None:
+    """With --strict a broken SHALL is exit code 3; the report, or the one JSON object, comes all the same."""
+    scripted(monkeypatch, json_response(document))
+    done = run("discover", "https://ehr.example.com/r4", *words)
+    assert (done.exit_code, "DI-08" in done.stdout) == (code, True)
+    assert ("Error: " in done.stderr) == ("--strict" in words and "--json" not in words)
+
+
+def test_a_good_server_passes_the_check(run: Run, served: Sandbox) -> None:
+    """A server without errors passes --strict."""
+    done = run("discover", served.fhir_base, "--allow-insecure-loopback", "--strict")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("env", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_are_the_users(
+    script: Callable[..., Any], served: Sandbox, env: dict[str, str], coloured: bool
+) -> None:
+    """A piped report has colours only where FORCE_COLOR asks for them; JSON never has any."""
+    words = ["discover", served.fhir_base, "--allow-insecure-loopback"]
+    plain = script(*words, TERM="xterm-256color", **env)
+    asked = script(*words, "--json", TERM="xterm-256color", **env)
+    assert (plain.returncode, bool(re.search(r"\x1b\[(?:\d;)*3\d", plain.stdout))) == (0, coloured)
+    assert ("\x1b" in asked.stdout, asked.stderr, plain.stderr) == (False, "", "")
