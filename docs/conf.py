@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "smart-async"
-copyright = "the smart-async contributors, Apache 2.0"
+project_copyright = "the smart-async contributors, Apache 2.0"
 release = installed("smart-async")
 version = release
 
@@ -17,10 +17,9 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     # Ours, in _ext:
+    "directives",  # diagrams, and the pages that are made from the code
     "docstrings",  # docstrings as they are written here, and names that are documented elsewhere
     "pages",  # small things about pages
-    "reference",  # the pages that are made from the code
-    "sequence",  # diagrams
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["conformance/**", "_ext/**"]

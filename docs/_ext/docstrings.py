@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-from docutils import nodes
-
 import smart_async
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)$")
@@ -41,7 +39,7 @@ def _process(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines:
     lines[:] = restructured(lines)
 
 
-def _resolve(app: Any, env: Any, node: Any, content: Any) -> nodes.Node | None:
+def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
     """
     Link names to where they are documented: types stand in signatures under the module that defines them.
 

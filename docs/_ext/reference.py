@@ -6,11 +6,9 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
 
 import smart_async
 from smart_async import errors, limits
@@ -61,7 +59,7 @@ def errors_page() -> str:
 def limits_with_reasons() -> Iterator[tuple[str, object, str]]:
     """Yield each limit: its name, its value, and the text below it."""
     body = ast.parse(inspect.getsource(limits)).body
-    for statement, text in zip(body, body[1:], strict=False):
+    for statement, text in pairwise(body):
         if isinstance(statement, ast.Assign) and isinstance(text, ast.Expr):
             name = ast.unparse(statement.targets[0])
             yield name, getattr(limits, name), ast.literal_eval(text.value)
@@ -106,8 +104,7 @@ def _command(name: str, command: Any) -> str:
         inspect.cleandoc(command.help or ""),
         "",
     ]
-    for one in arguments:
-        parts.append(f"`{one.metavar or one.name.upper()}`\n: {_cell(one.help)}\n")
+    parts += [f"`{one.metavar or one.name.upper()}`\n: {_cell(one.help)}\n" for one in arguments]
     options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
     parts += ["| Option | What it does |", "|---|---|"]
     parts += [f"| {_names(one)} | {_cell(one.help)}{_further(one)} |" for one in options]
@@ -189,69 +186,3 @@ def _text_below(module_name: str, name: str) -> str | None:
 
 def _rst(text: str) -> str:
     return f"````{{eval-rst}}\n{text}\n````\n"
-
-
-# Directives -------------------------------------------------------------------------------------
-
-
-class _Made(SphinxDirective):
-    """A directive that stands for text made by the code."""
-
-    has_content = True
-    optional_arguments = 1
-
-    def text(self) -> str:
-        """Return the Markdown that takes the directive's place."""
-        raise NotImplementedError
-
-    def run(self) -> list[nodes.Node]:
-        """Parse that text where the directive stands."""
-        return self.parse_text_to_nodes(self.text(), allow_section_headings=True)
-
-
-class ErrorsDirective(_Made):
-    """`errors`: each class with causes and remedies."""
-
-    def text(self) -> str:
-        return errors_page()
-
-
-class ErrorTreeDirective(_Made):
-    """`error-tree`: the classes as errors.py draws them."""
-
-    def text(self) -> str:
-        return error_tree()
-
-
-class LimitsDirective(_Made):
-    """`limits`: the table of limits."""
-
-    def text(self) -> str:
-        return limits_page()
-
-
-class CliDirective(_Made):
-    """`cli`: each command with its options."""
-
-    def text(self) -> str:
-        return cli_page()
-
-
-class ApiDirective(_Made):
-    """`api MODULE`, with names as its content: their documentation."""
-
-    required_arguments = 1
-    optional_arguments = 0
-
-    def text(self) -> str:
-        return api_page(self.arguments[0], filter(None, map(str.strip, self.content)))
-
-
-def setup(app: Any) -> dict[str, Any]:
-    """Let Sphinx call us."""
-    app.add_directive("api", ApiDirective)
-    app.add_directive("cli", CliDirective)
-    app.add_directive("error-tree", ErrorTreeDirective)
-    app.add_directive("errors", ErrorsDirective)
-    app.add_directive("limits", LimitsDirective)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

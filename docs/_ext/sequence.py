@@ -20,10 +20,6 @@ import re
 import textwrap
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
-
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
 
 LANE = 210
 """Pixels from one participant's line to the next."""
@@ -136,7 +132,8 @@ class _Drawing:
         self.shapes += [
             f'<line class="{"answer" if event.answer else "request"}" '
             f'x1="{start:g}" y1="{self.y:g}" x2="{tip:g}" y2="{self.y:g}"/>',
-            f'<polygon class="tip" points="{end:g},{self.y:g} {tip:g},{self.y - 5:g} {tip:g},{self.y + 5:g}"/>',
+            f'<polygon class="tip" points="{end:g},{self.y:g} {tip:g},{self.y - 5:g} '
+            f'{tip:g},{self.y + 5:g}"/>',
         ]
         self.y += 14
 
@@ -181,6 +178,13 @@ def draw(diagram: Diagram, title: str) -> str:
     return _Drawing(diagram).finished(title)
 
 
+def figure(text: str, title: str) -> str:
+    """Return the diagram that *text* describes as HTML: the drawing, and its steps in words."""
+    diagram = parse(text)
+    drawing = f'<div class="scroll" tabindex="0">{draw(diagram, title)}</div>'
+    return f'<figure class="sequence">{drawing}{in_words(diagram)}</figure>'
+
+
 def in_words(diagram: Diagram) -> str:
     """Return the steps as an HTML list."""
     labels = diagram.participants
@@ -195,27 +199,3 @@ def in_words(diagram: Diagram) -> str:
                 way = f"{labels[event.source]} to {labels[event.target]}"
                 items.append(f"<li>{escape(way)}: {escape(event.text)}</li>")
     return f"<details><summary>The same in words</summary><ol>{''.join(items)}</ol></details>"
-
-
-class SequenceDirective(SphinxDirective):
-    """The directive `sequence`; its argument is what the drawing shows, in one sentence."""
-
-    has_content = True
-    required_arguments = 1
-    final_argument_whitespace = True
-
-    def run(self) -> list[nodes.Node]:
-        """Return the drawing, and its steps in words."""
-        try:
-            diagram = parse("\n".join(self.content))
-        except ValueError as exc:
-            raise self.error(str(exc)) from exc
-        svg, words = draw(diagram, self.arguments[0]), in_words(diagram)
-        html = f'<figure class="sequence"><div class="scroll" tabindex="0">{svg}</div>{words}</figure>'
-        return [nodes.raw("", html, format="html")]
-
-
-def setup(app: Any) -> dict[str, Any]:
-    """Let Sphinx call us."""
-    app.add_directive("sequence", SequenceDirective)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from blocks import NEEDS, ROOT, PageRun, blocks, listing, pages  # noqa: E402
+from blocks import NEEDS, ROOT, PageRun, blocks, listing, pages
 
 
 def name(page: Path) -> str:
