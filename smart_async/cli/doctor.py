@@ -117,7 +117,7 @@ def _exit_code(found: Diagnosis) -> int:
     if not found.causes:
         return 0
     first = found.causes[0].id
-    if first.startswith(_OURS):
+    if first.startswith(_OURS) and first != "key-unknown":  # that one is what the server does not know
         return WRONG_INPUT
     return NO_ANSWER if first.startswith(_SILENT) else REFUSED
 

@@ -111,6 +111,7 @@ def test_what_is_wrong_with_the_key(
     [
         (["--fhir-base", "http://ehr.example.com/r4"], "configuration", 2),
         (["--jku", "http://app.example.net/jwks"], "jwks-http", 3),
+        (["--kid", "other", "--try"], "key-unknown", 3),
         (["--fhir-base", "https://127.0.0.1:9/r4"], "server-unreachable", 4),
     ],
 )
