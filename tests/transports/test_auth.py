@@ -347,6 +347,16 @@ class TestLocations:
             web.get("https://third.example.com/r4/Patient", auth=auth)
         assert web.shown == ["7", "7"]
 
+    def test_go_with_the_token(self, web: Web) -> None:
+        """A renewed token that names them no more is not sent there, by an auth that sent the one before."""
+        web.source.current = self.token(self.PLACE)  # type: ignore[assignment]
+        auth = web.auth
+        web.get(f"{self.PLACE}/Patient", auth=auth)
+        web.source.current = self.token()  # type: ignore[assignment]
+        with pytest.raises(TokenOriginError):
+            web.get(f"{self.PLACE}/Patient", auth=auth)
+        assert web.shown == ["7"]
+
     def test_are_those_of_the_token_at_hand(self, web: Web) -> None:
         """What an older token named is worth a new one, and that one decides."""
         old = self.token(self.PLACE)
