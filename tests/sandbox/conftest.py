@@ -8,9 +8,11 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -243,3 +245,207 @@ def make_hand(clock: Clock, ec_key: Key, rsa_key: Key) -> Callable[..., Hand]:
         return Hand(sandbox, clock, ec_key, rsa_key)
 
     return make
+
+
+# A browser for the pages: httpx for cookies and redirects, html.parser for what is on them.
+
+VOID = {"input", "meta", "link", "br", "img", "hr"}
+
+
+@dataclass
+class Element:
+    tag: str
+    attributes: dict[str, str]
+    parent: Element | None
+    pieces: list[str] = field(default_factory=list)
+    children: list[Element] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.pieces).split())
+
+    def __getitem__(self, name: str) -> str:
+        return self.attributes[name]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        return self.attributes.get(name, default)
+
+    def ancestors(self) -> list[str]:
+        return [] if self.parent is None else [self.parent.tag, *self.parent.ancestors()]
+
+    def all(self, *tags: str) -> list[Element]:
+        below = [found for child in self.children for found in child.all(*tags)]
+        return [*([self] if self.tag in tags else []), *below]
+
+
+class Tree(HTMLParser):
+    """The elements of a page; a page whose tags do not fit together is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.root = self.here = Element("document", {}, None)
+        self.feed(text)
+        self.close()
+        assert self.here is self.root
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"an attribute occurs twice: {names}"
+        element = Element(tag, {name: value or "" for name, value in attrs}, self.here)
+        self.here.children.append(element)
+        if tag not in VOID:
+            self.here = element
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.here.tag == tag, f"</{tag}> closes <{self.here.tag}>"
+        assert self.here.parent is not None
+        self.here = self.here.parent
+
+    def handle_data(self, data: str) -> None:
+        element: Element | None = self.here
+        while element is not None:
+            element.pieces.append(data)
+            element = element.parent
+
+
+@dataclass
+class Page:
+    """A page as it came back."""
+
+    response: httpx.Response
+    browser: Surfer
+
+    def __post_init__(self) -> None:
+        self.root = Tree(self.response.text).root
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def path(self) -> str:
+        return self.response.url.path
+
+    @property
+    def text(self) -> str:
+        return self.root.text
+
+    @property
+    def heading(self) -> str:
+        (heading,) = self.all("h1")
+        return heading.text
+
+    @property
+    def policy(self) -> dict[str, list[str]]:
+        parts = (part.split() for part in self.response.headers["content-security-policy"].split(";"))
+        return {name: sources for name, *sources in parts}
+
+    def all(self, *tags: str) -> list[Element]:
+        return self.root.all(*tags)
+
+    def one(self, identifier: str) -> Element:
+        (found,) = [one for one in self.root.all(*self.tags()) if one.get("id") == identifier]
+        return found
+
+    def tags(self) -> set[str]:
+        def walk(element: Element) -> set[str]:
+            return {element.tag}.union(*map(walk, element.children))
+
+        return walk(self.root)
+
+    def alert(self) -> str:
+        (found,) = [one for one in self.all("div") if one.get("role") == "alert"]
+        return found.text
+
+    def form_with(self, control: str) -> Element:
+        for form in self.all("form"):
+            if any(one.get("name") == control for one in form.all("input", "select", "textarea", "button")):
+                return form
+        raise AssertionError(f"no form has {control}")
+
+    def submit(self, control: str, /, press: str | None = None, **values: Any) -> Page:
+        """Submit the form that has *control*, filled in as it stands, with changes; `...` unticks."""
+        form = self.form_with(control)
+        fields = changed(_filled_in(form), {name.replace("__", "-"): value for name, value in values.items()})
+        if press is not None:
+            fields[control] = press
+        method, action = form.get("method", "get"), form.get("action", self.path)
+        return self.browser.go(action, method=method or "get", fields=fields)
+
+
+def _filled_in(form: Element) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for one in form.all("input", "select", "textarea"):
+        name, kind = one.get("name"), one.get("type", "text")
+        if name is None or (kind in ("checkbox", "radio") and "checked" not in one.attributes):
+            continue
+        if one.tag == "select":
+            options = one.all("option")
+            chosen = [option for option in options if "selected" in option.attributes] or options[:1]
+            fields[name] = chosen[0].get("value", chosen[0].text) or ""
+        else:
+            fields[name] = one.text if one.tag == "textarea" else one.get("value", "on") or ""
+    return fields
+
+
+class Wire(httpx.BaseTransport):
+    """Carries requests to the sandbox in memory; everybody else is an app that says what it got."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if f"{request.url.scheme}://{request.url.netloc.decode()}" != self.sandbox.base_url:
+            return httpx.Response(200, text="<!doctype html><html><body><h1>the app</h1></body></html>")
+        sent = Request(
+            method=request.method,
+            url=str(request.url),
+            purpose="fhir",
+            headers=Headers(request.headers.items()),
+            body=request.read() or None,
+        )
+        answer = self.sandbox.transport().send(sent, Timeouts())
+        return httpx.Response(answer.status, headers=dict(answer.headers), content=answer.body)
+
+
+class Surfer:
+    """A browser without scripts."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.http = httpx.Client(
+            transport=Wire(sandbox), base_url=sandbox.base_url, follow_redirects=True, trust_env=False
+        )
+
+    def go(
+        self, url: str, *, method: str = "get", fields: Mapping[str, str] | None = None, **more: Any
+    ) -> Page:
+        url = str(self.http.base_url.join(url))
+        if method == "get":
+            return Page(self.http.get(url, params=fields or None, **more), self)
+        return Page(self.http.post(url, data=dict(fields or {}), **more), self)
+
+
+@pytest.fixture
+def asking(clock: Clock, ec_key: Key, rsa_key: Key) -> Hand:
+    """A hand for a sandbox that asks its users, with an app that has a name and a launch URL."""
+    sandbox = Sandbox(clock=clock, auto_consent=False)
+    sandbox.register_client(
+        client_id="asymmetric",
+        client_name="Growth Chart",
+        redirect_uris=[CALLBACK],
+        launch_url="https://app.example.com/launch",
+        jwks={"keys": [ec_key.jwk]},
+    )
+    return Hand(sandbox, clock, ec_key, rsa_key)
+
+
+@pytest.fixture
+def surfer(asking: Hand) -> Surfer:
+    return Surfer(asking.sandbox)
+
+
+@pytest.fixture
+def new_surfer(asking: Hand) -> Callable[[], Surfer]:
+    """Make another browser at the same sandbox."""
+    return lambda: Surfer(asking.sandbox)

@@ -150,10 +150,10 @@ class LoginPages:
             response = self.consent.allow(asked, case, scopes=allowed, user=login.user, patient=login.patient)
         else:
             response = self.consent.deny(asked, case)
-        self._note(case, response, allowed if decision == "allow" else ())
+        self._note(case, allowed if decision == "allow" else ())
         return Response(status=303, headers=response.headers)
 
-    def _note(self, case: Case, response: Response, allowed: tuple[str, ...]) -> None:
+    def _note(self, case: Case, allowed: tuple[str, ...]) -> None:
         message = f"the user allowed: {' '.join(allowed)}" if allowed else "the user denied the request"
         case.endpoint = "consent"
         case.verdicts.append(
@@ -165,7 +165,7 @@ class LoginPages:
                 message=message,
             )
         )
-        self.ledger.answered(case, response.status)
+        self.ledger.answered(case, 303)
 
     def _page(
         self, template: str, login: Login, browser: Browser, *, status: int = 200, **values: Any

@@ -43,7 +43,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters["clock_time"] = lambda seconds: formatdate(seconds, usegmt=True)[17:25]
+        self._templates.filters["clock_time"] = _clock_time
 
     def page(
         self,
@@ -126,6 +126,10 @@ def source_of(url: str) -> str | None:
     if parts.scheme not in ("http", "https"):
         return f"{parts.scheme}:"
     return f"{parts.scheme}://{parts.netloc}" if _HOST.fullmatch(parts.netloc) else None
+
+
+def _clock_time(seconds: float) -> str:
+    return formatdate(seconds, usegmt=True)[17:25]
 
 
 def _policy(targets: Iterable[str], frames: Iterable[str], *, framed: bool) -> str:

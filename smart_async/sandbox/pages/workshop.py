@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.messages import JSONObject, Response, strict_loads
@@ -19,6 +20,7 @@ from smart_async.sandbox.verdicts import Received
 
 __all__ = ("ClientPages", "FaultPages")
 
+_N = TypeVar("_N", int, float)
 _KINDS = ("public", "secret", "jwks", "jwks_uri")
 
 
@@ -113,7 +115,7 @@ class FaultPages:
         if fields.get("action") == "clear":
             self.faults.clear()
         elif fields.get("action") == "remove":
-            self.faults.remove(int(_number(fields, "number") or 0))
+            self.faults.remove(_number(fields, "number", int) or 0)
         else:
             self._add(fields)
 
@@ -121,12 +123,12 @@ class FaultPages:
         kind = KINDS.get(fields.get("fault", ""))
         if kind is None:
             raise ConfigurationError("Choose a fault.", field="fault")
-        value, times = _number(fields, "value"), _number(fields, "times")
+        value, times = _number(fields, "value", float), _number(fields, "times", int)
         option: dict[str, Any] = {kind.option: value} if kind.option and value is not None else {}
         self.faults.add(
             kind.name,
             client=fields.get("fault_client"),
-            times=None if times is None else int(times),
+            times=times,
             endpoint=fields.get("endpoint"),
             **option,
         )
@@ -151,11 +153,11 @@ class FaultPages:
         )
 
 
-def _number(fields: dict[str, str], name: str) -> float | None:
+def _number(fields: dict[str, str], name: str, kind: Callable[[str], _N]) -> _N | None:
     if name not in fields:
         return None
     try:
-        return float(fields[name])
+        return kind(fields[name])
     except ValueError:
         raise ConfigurationError(f"The field {name} must hold a number.", field=name) from None
 
