@@ -108,8 +108,8 @@ class SmartConfig:
             all (BCDA); it needs `ClientSecret`.
         retry_bare_400: Repeat a client_credentials request once that was answered with 400 and no OAuth
             error; one cause is a server that fails now and then (Epic).
-        token_rejected_statuses: With which statuses the FHIR server says that a token is no longer good, so that
-            a session gets another (AB2D answers 403).
+        token_rejected_statuses: With which statuses the FHIR server says that a token is no longer good, so
+            that a session gets another (AB2D answers 403).
         introspection_auth: Who asks at the introspection endpoint: `"client"`, `"bearer"` (Epic, the SMART
             launcher) or `"none"` (the Inferno reference server).
         id_token: `"verify"`: an ID token that cannot be trusted ends the login. `"warn"`: it is left out,

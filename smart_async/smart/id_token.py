@@ -103,6 +103,7 @@ def identify(
     nonce: Secret | None,
     access_token: Secret,
     max_age: float | None = ID_TOKEN_AGE,
+    received_at: float | None = None,
 ) -> Flow[tuple[Identity, tuple[Finding, ...]]]:
     """
     Fetch the server's keys where needed, and verify an ID token with them.
@@ -114,6 +115,7 @@ def identify(
         nonce: As in `verify_id_token`.
         access_token: As in `verify_id_token`.
         max_age: As in `verify_id_token`.
+        received_at: When it came, where that may be long ago: it had to be valid then. None for now.
 
     Raises:
         IdTokenError: If the server names no issuer, or the token cannot be trusted.
@@ -144,7 +146,7 @@ def identify(
             access_token=access_token,
             fhir_base=state.config.fhir_base,
             trusted_audiences=state.config.id_token_audiences,
-            now=instant.wall,
+            now=instant.wall if received_at is None else received_at,
             max_age=max_age,
         )
     except IdTokenError as exc:

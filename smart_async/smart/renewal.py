@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from smart_async.errors import (
     DiscoveryError,
+    IdTokenError,
     OAuthError,
+    ProtocolError,
     SessionEndedError,
     SmartError,
     StoreError,
@@ -26,9 +28,9 @@ from smart_async.smart.backend import backend_scopes, backend_token
 from smart_async.smart.binding import Binding, check_registration
 from smart_async.smart.discovery import discover
 from smart_async.smart.scopes import Scopes
-from smart_async.smart.sessions.place import Place, overwrite, persist, read
+from smart_async.smart.sessions.place import Place, overwrite, persist, reread
 from smart_async.smart.sessions.record import Record, SessionId, read_record
-from smart_async.smart.sessions.refreshing import refresh_once
+from smart_async.smart.sessions.refreshing import insist, refresh_once
 from smart_async.smart.sessions.state import SessionState, Unsaved, renewed_record
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
@@ -43,6 +45,7 @@ __all__ = (
     "user_session",
 )
 
+_INSISTENCE = 3
 _POSTPONED = 5.0
 """Seconds for which a token that still works is given out after its renewal failed."""
 
@@ -98,8 +101,9 @@ def current_token(session: SessionState) -> Flow[Token]:
     instant = yield from now()
     if (token := session.ready(instant.wall)) is not None:
         return token
-    if session.failure is not None and instant.monotonic < session.failure[1]:
-        raise session.failure[0]
+    failure = session.failure
+    if failure is not None and instant.monotonic < failure[1]:
+        raise failure[0]
     try:
         return (yield from _next_token(session))
     except SmartError as exc:
@@ -107,13 +111,17 @@ def current_token(session: SessionState) -> Flow[Token]:
         session.failed(exc, instant.monotonic)
         if (token := session.usable(instant.wall)) is None or not _passing(exc):
             raise
-        session.postpone(_POSTPONED, instant.wall)
+        session.postpone(token, _POSTPONED, instant.wall)
         return token
 
 
 def _passing(error: SmartError) -> bool:
     """Return whether *error* is an outage, and no verdict on the session."""
-    if isinstance(error, OAuthError | DiscoveryError):
+    if isinstance(error, SessionEndedError):
+        return False
+    if isinstance(error, IdTokenError) and isinstance(error.__cause__, TransportError):
+        return True  # the token waits in the store until the server's keys can be fetched
+    if isinstance(error, OAuthError | DiscoveryError | IdTokenError):
         return error.status is not None and (error.status >= 500 or error.status == 429)
     return isinstance(error, TransportError | StoreError)
 
@@ -134,7 +142,7 @@ def renew(session: SessionState, *, after_unknown: bool = False) -> Flow[Token]:
     token = session.token
     if token is None:
         place = yield from _place(session)
-        token = (yield from read(place)).token
+        token = (yield from reread(place)).token
     return (yield from _next_token(session, besides=token, after_unknown=after_unknown))
 
 
@@ -147,9 +155,10 @@ def replace_token(session: SessionState, token: Token) -> Flow[Token]:
         token: The token; it must be of the same registration.
 
     Raises:
-        ConfigurationError: If it belongs to another registration.
+        ConfigurationError: If it is none, or belongs to another registration.
         StoreError: If it cannot be stored.
     """
+    check_argument(token, Token, "token", "Read stored JSON with Token.from_json first.")
     check_registration(token.binding, session.client.config, what="token")
     place = yield from _place(session)
     return (yield from exclusive(place.key, _replaced(session, place, token), leased=True))
@@ -190,7 +199,7 @@ def load_session(client: ClientState, key: str) -> Flow[SessionState]:
     check_registration(record.id.binding, client.config, what="session")
     session = SessionState(client=client, kind=record.id.kind, id=record.id)
     if record.token is not None and record.candidate is None and record.ended is None:
-        session.publish(record.token)
+        _ = session.publish(record.token, session.epoch)
     return session
 
 
@@ -214,29 +223,39 @@ def _place(session: SessionState) -> Flow[Place]:
     if session.id is None:
         metadata = yield from discover(session.client)
         session.id = SessionId.of_backend(Binding.of(session.client.config, metadata), session.scope)
-    return Place(id=session.id)
+    return Place(id=session.id, epoch=session.epoch)
 
 
 def _adopted(session: SessionState, place: Place, besides: Token | None) -> Flow[Token | None]:
     """Return the stored token if it is fresh, storing the login's own where there is none yet."""
-    record = yield from read(place)
+    record = yield from reread(place)
     login = session.login
-    if login is not None and (record.token is None or login.issued_at > record.token.issued_at):
-        record = renewed_record(record, login)
-        if not (yield from persist(place, record)):
-            record = yield from read(place)
-    session.login = None
-    return (yield from _fresh(session, record, besides))
+    if login is not None:
+        for _ in range(_INSISTENCE):
+            if not _newer(login, record) or (yield from persist(place, renewed_record(record, login))):
+                break
+            record = yield from reread(place)
+        else:
+            raise _crowded("Ask for the token again.")
+        record = renewed_record(record, login) if _newer(login, record) else record
+        if session.login is login:  # and not one that was offered meanwhile
+            session.login = None
+    return (yield from _fresh(session, place, record, besides))
 
 
-def _fresh(session: SessionState, record: Record, besides: Token | None) -> Flow[Token | None]:
+def _newer(login: Token, record: Record) -> bool:
+    stored = record.token
+    return stored is None or (login.issued_at > stored.issued_at and login.issued_at >= record.newest)
+
+
+def _fresh(session: SessionState, place: Place, record: Record, besides: Token | None) -> Flow[Token | None]:
     instant = yield from now()
     token = record.token
-    if token is None or record.candidate is not None:
+    if token is None or record.candidate is not None or record.ended is not None:
         return None
     if besides is not None and token.access_token == besides.access_token:
         return None
-    return session.publish(token) if session.fresh(token, instant.wall) else None
+    return session.publish(token, place.epoch) if session.fresh(token, instant.wall) else None
 
 
 def _renewed(
@@ -245,11 +264,11 @@ def _renewed(
     """Return a new token, while nobody else is after one: all of this runs under the lease."""
     if session.unsaved is not None:
         yield from _save_at_last(session, place, session.unsaved)
-    record = yield from read(place)
-    token = yield from _fresh(session, record, besides)
+    record = yield from reread(place)
+    token = yield from _fresh(session, place, record, besides)
     if token is not None:
         return token
-    if session.current is None and record.token is not None:
+    if session.token is None and record.token is not None:
         session.current = (record.token, 0.0)  # if all fails, it may still work for a while
     started = yield from now()
     yield from emit(_event(session, "token.refresh.start"))
@@ -266,7 +285,7 @@ def _renewed(
         raise
     ended = yield from now()
     yield from emit(_event(session, "token.refresh.ok", seconds=ended.monotonic - started.monotonic))
-    return session.publish(token)
+    return session.publish(token, place.epoch)
 
 
 def _fetched(session: SessionState, place: Place, record: Record) -> Flow[Token]:
@@ -277,28 +296,22 @@ def _fetched(session: SessionState, place: Place, record: Record) -> Flow[Token]
 
 def _save_at_last(session: SessionState, place: Place, unsaved: Unsaved) -> Flow[None]:
     place.version = unsaved.expected
-    if not (yield from persist(place, unsaved.record)):
-        record = yield from read(place)
-        if record.token is not None and record.newest < unsaved.record.newest:
-            _ = yield from persist(place, unsaved.record)
-    session.unsaved = None
+    _ = yield from insist(session, place, unsaved.record, unsaved.previous)
 
 
 def _replaced(session: SessionState, place: Place, token: Token) -> Flow[Token]:
-    record = yield from read(place)
+    record = yield from reread(place)
     if not (yield from overwrite(place, renewed_record(record, token))):
-        raise StoreError(
-            "The session was changed by somebody else at the same moment.", advice="Replace the token again."
-        )
+        raise _crowded("Replace the token again.")
     session.forget()
-    return session.publish(token)
+    return session.publish(token, session.epoch)
 
 
 def _event(
     session: SessionState, name: EventName, *, seconds: float = 0.0, error: SmartError | None = None
 ) -> Event:
     code = status = None
-    if isinstance(error, OAuthError | TransportError):
+    if isinstance(error, OAuthError | TransportError | ProtocolError):
         status = error.status
     if error is not None:
         code = (error.error if isinstance(error, OAuthError) else None) or type(error).__name__
@@ -310,6 +323,10 @@ def _event(
         status=status,
         error=code,
     )
+
+
+def _crowded(advice: str) -> StoreError:
+    return StoreError("The session was changed by somebody else at the same moment.", advice=advice)
 
 
 def _gone(client: ClientState) -> SessionEndedError:

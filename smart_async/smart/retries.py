@@ -18,12 +18,15 @@ from smart_async.flow import Flow, emit, now, send, sleep
 from smart_async.limits import RETRY_AFTER_MAX, RETRY_PAUSE, RETRY_PAUSE_MAX
 from smart_async.messages import Event, Request, Response
 from smart_async.smart.entropy import Entropy
-from smart_async.smart.oauth_errors import retry_after
+from smart_async.smart.oauth_errors import parse_oauth_error, retry_after
 from smart_async.smart.state import ClientState
 
 __all__ = ("CODE", "HARMLESS", "REGISTRATION", "ROTATING", "Retries", "fraction", "repeated", "send_repeated")
 
 _BUSY = (429, 503)
+_VERDICTS = ("invalid_client", "invalid_grant", "invalid_scope", "unauthorized_client")
+"""What no repetition changes, also where a server says it with a 500."""
+
 _FRACTIONS = 1 << 53  # what a float can tell apart between 0 and 1
 
 
@@ -131,7 +134,9 @@ def _pause_after(response: Response, retries: Retries, tried: int, entropy: Entr
         seconds = retry_after(response)
         # Told nonsense, or to wait for longer than anybody would, the caller had better know.
         return seconds if retries.busy and seconds is not None and seconds <= RETRY_AFTER_MAX else None
-    return _back_off(tried, entropy) if retries.broken and response.status >= 500 else None
+    if not retries.broken or response.status < 500 or parse_oauth_error(response).error in _VERDICTS:
+        return None
+    return _back_off(tried, entropy)
 
 
 def _back_off(tried: int, entropy: Entropy) -> float:

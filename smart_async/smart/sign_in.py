@@ -77,6 +77,8 @@ def _identified(
             nonce=nonce,
             access_token=token.access_token,
             max_age=ID_TOKEN_AGE if previous is None else None,
+            # A process can die, and another find the token hours later.
+            received_at=None if previous is None else token.issued_at,
         )
         _check_nonce_again(identity, before, metadata)
     except (IdTokenError, TransportError) as exc:

@@ -263,6 +263,8 @@ def refuse_change(previous: Token, token: Token) -> None:
         raise ContextChangedError(
             f"The refreshed token {changed} than the one it replaces.",
             endpoint=token.binding.token_endpoint,
+            status=200,
+            received=member_names(token.raw),
             advice="Do not merge the two. The new token is .token on this error: adopt it, or drop it.",
             token=token,
         )

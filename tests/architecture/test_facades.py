@@ -11,6 +11,8 @@ import pytest
 from smart_async import AsyncSmartClient, SmartClient
 
 CLOSING = {"close", "aclose"}
+SESSIONS = {"session", "backend_session", "load_session"}
+"""What they make has the colour of its client."""
 
 
 def public(facade: type) -> dict[str, Any]:
@@ -60,7 +62,11 @@ def test_same_signatures() -> None:
         if isinstance(ours, property):
             assert isinstance(theirs, property), name
             ours, theirs = ours.fget, theirs.fget
-        assert inspect.signature(ours) == inspect.signature(theirs), name
+        here, there = inspect.signature(ours), inspect.signature(theirs)
+        if name in SESSIONS:
+            assert (here.return_annotation, there.return_annotation) == ("SmartSession", "AsyncSmartSession")
+            here = here.replace(return_annotation=there.return_annotation)
+        assert here == there, name
 
 
 def test_same_construction() -> None:

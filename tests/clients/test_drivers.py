@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from smart_async import ConfigurationError, TransportError
-from smart_async.clients import _drivers
+from smart_async.clients import _drivers, _signing
 from smart_async.clients._drivers import AsyncPerformer, Performer, SystemClock, drive, drive_async
 from smart_async.flow import exclusive, now, send, sign, sleep
 from smart_async.interfaces import Clock
@@ -327,7 +327,7 @@ async def test_the_signing_threads_are_limited(monkeypatch):
             assert release.wait(10)
             return b""
 
-    limiter = _drivers._limiter()
+    limiter = _signing._limiter()
     async with anyio.create_task_group() as group:
         for _ in range(12):
             group.start_soon(drive_async, sign(Held(), b""), async_performer())
@@ -346,8 +346,8 @@ async def test_the_signing_threads_are_limited(monkeypatch):
 async def test_one_core_is_left_to_the_loop(monkeypatch, cores, threads):
     """The limit is cores - 1 and never 0, one limiter to each event loop."""
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    limiter = _drivers._limiter()
-    assert (limiter.total_tokens, _drivers._limiter()) == (threads, limiter)
+    limiter = _signing._limiter()
+    assert (limiter.total_tokens, _signing._limiter()) == (threads, limiter)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -203,7 +203,7 @@ def test_event_loops_in_turn(backends):
     async def dies():
         with pytest.raises(KeyboardInterrupt):
             await drive_async(outer(), performer)
-        lock = performer._lock("k")
+        lock = performer._locks.of("k")
         await lock.acquire()  # and never released: its loop ends here
 
     with start_blocking_portal(backends[0]) as portal:

@@ -100,6 +100,7 @@ class Wire:
             "client_auth": ClientSecret("s3cret"),
             "redirect_uri": "https://app.example.com/callback",
             "scope": "launch/patient patient/*.rs offline_access",
+            "attempts": 1,
             **knobs,
         }
         return SmartClient(SmartConfig(**settings), transport=self.transport, clock=Clock())

@@ -27,7 +27,7 @@ def received(token_document, json_response, binding):
         document = {**token_document, "id_token": id_token, **changes}
         document = {name: value for name, value in document.items() if value is not ...}
         return parse_token_response(
-            json_response(document), binding=binding, requested_scope="", previous=previous
+            json_response(document).stamped(NOW), binding=binding, requested_scope="", previous=previous
         )
 
     return make

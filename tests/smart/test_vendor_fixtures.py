@@ -105,6 +105,7 @@ class Server:
             "client_auth": ClientSecret("s3cret"),
             "redirect_uri": "https://app.example.com/callback",
             "scope": "launch/patient patient/*.rs",
+            "attempts": 1,
             **knobs,
         }
         return SmartClient(SmartConfig(**settings), transport=self.transport, clock=Clock())
@@ -1120,6 +1121,7 @@ def hostile(*answers: Response, **knobs: Any) -> tuple[SmartClient, ScriptedTran
             "client_auth": ClientSecret("s3cret"),
             "redirect_uri": "https://app.example.com/callback",
             "scope": "launch/patient patient/*.rs",
+            "attempts": 1,
             **knobs,
         }
     )

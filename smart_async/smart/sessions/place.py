@@ -9,8 +9,9 @@ from smart_async.flow import Flow, load, now, save, sleep
 from smart_async.limits import RETRY_PAUSE
 from smart_async.smart.sessions.record import Record, SessionId, read_record
 from smart_async.smart.sessions.state import SessionState, Unsaved
+from smart_async.smart.tokens import Token
 
-__all__ = ("Place", "overwrite", "persist", "persist_or_keep", "read")
+__all__ = ("Place", "overwrite", "persist", "persist_or_keep", "reread")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,10 +21,12 @@ class Place:
 
     Args:
         id: The session.
+        epoch: The session's epoch when this operation began.
         version: The version that was read or written last; None where there is nothing.
     """
 
     id: SessionId
+    epoch: int = 0
     version: str | None = None
 
     @property
@@ -32,7 +35,7 @@ class Place:
         return self.id.key
 
 
-def read(place: Place) -> Flow[Record]:
+def reread(place: Place) -> Flow[Record]:
     """
     Return the record, or an empty one where there is none, and note its version.
 
@@ -88,16 +91,18 @@ def overwrite(place: Place, record: Record) -> Flow[bool]:
     return version is not None
 
 
-def persist_or_keep(session: SessionState, place: Place, record: Record) -> Flow[bool]:
+def persist_or_keep(session: SessionState, place: Place, record: Record, previous: Token) -> Flow[bool]:
     """
     Store *record*, which holds a token that must not be lost, trying for as long as the operation may take.
 
-    Where the store stays away, the record is kept in the process, and stored before anything else next time.
+    Until it is stored it is kept in the process, whatever happens here, and stored before anything else next
+    time.
 
     Args:
         session: The session.
         place: Where, and which version is expected there.
         record: What.
+        previous: The token that it replaces.
 
     Returns:
         Whether it is stored; False if somebody else has changed it meanwhile.
@@ -105,12 +110,15 @@ def persist_or_keep(session: SessionState, place: Place, record: Record) -> Flow
     Raises:
         StoreError: If the store cannot be reached.
     """
+    session.unsaved = Unsaved(record, place.version, previous)
     while True:
         try:
-            return (yield from overwrite(place, record))
+            stored = yield from overwrite(place, record)
         except StoreError:
             instant = yield from now()
             if instant.monotonic + RETRY_PAUSE >= instant.deadline:
-                session.unsaved = Unsaved(record, place.version)
                 raise
+        else:
+            session.unsaved = None if stored else session.unsaved
+            return stored
         yield from sleep(RETRY_PAUSE)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from smart_async.errors import StoreError
-from smart_async.messages import JSON, JSONObject, Secret, as_object
+from smart_async.messages import JSON, JSONObject, Secret, as_object, same_base
 from smart_async.smart.binding import Binding
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.stored import read_stored
@@ -92,11 +92,13 @@ class Intent:
     A refresh token is about to be sent, or has been, and nobody knows yet what became of it.
 
     Args:
+        id: Random, so that a worker knows its own.
         started_at: Unix seconds of the first attempt.
         fingerprint: Which refresh token.
         attempts: How often it was sent.
     """
 
+    id: str
     started_at: float
     fingerprint: str
     attempts: int = 1
@@ -142,6 +144,7 @@ class Record:
             "intent": None
             if self.intent is None
             else {
+                "id": self.intent.id,
                 "started_at": self.intent.started_at,
                 "fingerprint": self.intent.fingerprint,
                 "attempts": self.intent.attempts,
@@ -204,15 +207,21 @@ def _from_members(members: JSONObject) -> Record:
     )
     return Record(
         id=identity,
-        token=_token(members["token"]),
-        candidate=_token(members["candidate"]),
+        token=_token(members["token"], identity),
+        candidate=_token(members["candidate"], identity),
         intent=_intent(members["intent"]),
         ended=None if members["ended"] is None else _text(members["ended"]),
     )
 
 
-def _token(value: JSON) -> Token | None:
-    return None if value is None else Token.from_json(json.dumps(value))
+def _token(value: JSON, identity: SessionId) -> Token | None:
+    if value is None:
+        return None
+    token = Token.from_json(json.dumps(value))
+    here, there = token.binding, identity.binding
+    if here.client_id != there.client_id or not same_base(here.fhir_base, there.fhir_base):
+        raise ValueError("a session holds tokens of its own registration")
+    return token
 
 
 def _intent(value: JSON) -> Intent | None:
@@ -222,7 +231,14 @@ def _intent(value: JSON) -> Intent | None:
     started_at, attempts = members["started_at"], members["attempts"]
     if type(attempts) is not int or isinstance(started_at, bool) or not isinstance(started_at, int | float):
         raise TypeError("an intent holds numbers")
-    return Intent(started_at=float(started_at), fingerprint=_text(members["fingerprint"]), attempts=attempts)
+    if attempts < 1:
+        raise ValueError("an intent is an attempt")
+    return Intent(
+        id=_text(members["id"]),
+        started_at=float(started_at),
+        fingerprint=_text(members["fingerprint"]),
+        attempts=attempts,
+    )
 
 
 def _kind(value: JSON) -> Kind:
