@@ -80,8 +80,9 @@ def perform(store: TokenStore, step: Load | Save | Delete, lease: Lease | None) 
             case Save():
                 held = lease if step.fenced else None
                 return store.save(step.key, step.data, expected=step.expected, lease=held)
-            case Delete():
-                return store.delete(step.key) and None
+            case _:
+                _ = store.delete(step.key)
+                return None
     except StoreError as exc:
         failure = exc
     raise _bare(failure)

@@ -19,7 +19,7 @@ from smart_async.flow import exclusive, now, send, sign, sleep
 from smart_async.interfaces import Clock
 from smart_async.limits import Timeouts
 from smart_async.messages import Request, Response
-from smart_async.transports import ScriptedTransport
+from smart_async.transports import ScriptedTransport, json_response
 
 REQUEST = Request(method="GET", url="https://ehr.example.com/r4", purpose="fhir")
 
@@ -438,3 +438,31 @@ def test_system_clock():
     assert isinstance(clock, Clock)
     assert math.isclose(clock.wall(), time.time(), abs_tol=60)
     assert clock.monotonic() <= clock.monotonic() <= time.monotonic()
+
+
+def test_the_operation_has_a_deadline():
+    """Each request gets what is left of the operation's time; when that is over, none is sent."""
+
+    class Clock:
+        now = 1_000.0
+
+        def wall(self):
+            return self.now
+
+        monotonic = wall
+
+    class Slow(ScriptedTransport):
+        def send(self, request, timeouts):
+            given.append((timeouts.total, timeouts.discovery))
+            clock.now += 20
+            return super().send(request, timeouts)
+
+    def three():
+        for _ in range(3):
+            yield from send(REQUEST)
+
+    clock, given = Clock(), []
+    performer = Performer(Slow(json_response({}), json_response({})), Timeouts(total=30, discovery=15), clock)
+    with pytest.raises(TransportError, match="not over after 30 seconds") as late:
+        drive(three(), performer.begin())
+    assert (given, late.value.sent) == ([(30, 15), (10, 10)], False)
