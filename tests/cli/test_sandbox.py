@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from smart_async import SigningKey, public_jwks
@@ -118,3 +119,32 @@ def test_a_taken_port_is_your_input(run: Run, stop: Stop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run("sandbox", "--port", taken.getsockname()[1])
     assert (done.exit_code, "Choose another port" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("words", "asks"), [((), True), (("--auto-consent",), False)])
+def test_users_are_asked(run: Run, stop: Stop, words: tuple[str, ...], asks: bool) -> None:
+    """In a browser the user is asked, unless --auto-consent agrees for them; the launcher is served."""
+    seen: dict[str, Any] = {}
+
+    def browse() -> None:
+        shown = json.loads(module.sys.stdout.buffer.getvalue())  # type: ignore[attr-defined]
+        query = {
+            "response_type": "code",
+            "client_id": shown["client_id"],
+            "redirect_uri": shown["redirect_uris"][0],
+            "scope": "openid",
+            "state": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
+            "aud": shown["fhir_base"],
+            "code_challenge": "A" * 43,
+            "code_challenge_method": "S256",
+        }
+        with httpx.Client(base_url=shown["base_url"], trust_env=False) as http:
+            seen["location"] = http.get("/oauth2/authorize", params=query).headers["location"]
+            seen["launcher"] = http.get("/").text
+
+    stop.meanwhile = browse
+    done = run("sandbox", "--port", "0", "--json", "--launch-url", "http://127.0.0.1:5000/launch", *words)
+    members = json.loads(done.stdout)
+    assert (members["auto_consent"], members["launch_url"]) == (not asks, "http://127.0.0.1:5000/launch")
+    assert seen["location"].startswith("/login/" if asks else members["redirect_uris"][0])
+    assert "Start an app" in seen["launcher"]

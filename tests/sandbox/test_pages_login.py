@@ -324,6 +324,17 @@ def test_the_cookie(asking, surfer):
     assert "set-cookie" not in surfer.go("/").response.headers
 
 
+def test_the_apps_cookies_come_along(asking, surfer):
+    """Cookies of an app on another port of the same host, whatever their names, do no harm."""
+    page = surfer.go(authorize(asking))
+    name = surfer.http.cookies["sandbox_browser"]
+    cookies = f"a@b:c=1; sandbox_browser=short; sandbox_browser={name}; x"
+    token = page.form_with("user").all("input")[0]["value"]
+    fields = {"form_token": token, "user": "Practitioner/doctor-demo"}
+    answer = surfer.go(page.path, method="post", fields=fields, headers={"Cookie": cookies})
+    assert answer.heading == "Choose a patient"
+
+
 def test_in_python_nobody_has_to_click(asking):
     """`authorize` agrees by itself also where the pages would ask."""
     callback = asking.sandbox.authorize(authorize(asking))
