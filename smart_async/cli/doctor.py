@@ -74,7 +74,8 @@ def doctor(
     json: Json = False,
 ) -> int:
     """Find out why the server refuses a client."""
-    config, problem = _config(who, way, scope)
+    findings: list[Finding] = []
+    config, problem = _config(who, way, scope, findings)
     with waiting("Looking at the key, the server and what is between them…", quiet=json):
         found = diagnose(
             config,
@@ -83,6 +84,7 @@ def doctor(
             jwks_url=jwks_url,
             registered_jwks_url=registered_jwks_url,
             key_problem=problem,
+            findings=findings,
             transport=way.transport.value,
             proxy=way.proxy,
             ca_file=way.ca_file,
@@ -97,9 +99,10 @@ def doctor(
     return _exit_code(found)
 
 
-def _config(who: Who, way: Way, scope: str) -> tuple[SmartConfig | None, ConfigurationError | None]:
+def _config(
+    who: Who, way: Way, scope: str, findings: list[Finding]
+) -> tuple[SmartConfig | None, ConfigurationError | None]:
     # What cannot be used is left out, so that everything else is looked at all the same.
-    findings: list[Finding] = []
     problem: ConfigurationError | None = None
     for attempt in (who, replace(who, jku=None), replace(who, jku=None, key=None)):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from smart_async.clients._tls import look_at_tls
 from smart_async.errors import ConfigurationError, SmartError
 from smart_async.interfaces import AsyncTransport, Clock, Transport
 from smart_async.limits import Limits, Timeouts
+from smart_async.messages import Finding
 from smart_async.smart.backend import DEFAULT_SCOPE
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.diagnosis import Diagnosis, Evidence, TlsFacts, attempt, gather, judge
@@ -32,6 +34,7 @@ def diagnose(
     jwks_url: str | None = None,
     registered_jwks_url: str | None = None,
     key_problem: SmartError | None = None,
+    findings: Iterable[Finding] = (),
     transport: str | Transport | None = None,
     proxy: str | None = None,
     ca_file: str | os.PathLike[str] | None = None,
@@ -56,6 +59,7 @@ def diagnose(
         jwks_url: Where the client's public keys are published.
         registered_jwks_url: The JWK Set URL as it is registered with the server.
         key_problem: The error that loading the key or the configuration raised.
+        findings: What loading the key noted, as `load_signing_key` does.
         transport: `"httpx"`, `"httpx2"`, or an object with the `Transport` methods, which stays yours; with
             an object TLS is not looked at.
         proxy: URL of an HTTP proxy.
@@ -76,6 +80,7 @@ def diagnose(
     evidence = _evidence(config, scope, key_problem, jwks_url, registered_jwks_url, try_token=try_token)
     world = _World(not isinstance(transport, Transport), proxy, ca_file, cert, trust_env)
     evidence.proxy_in_environment = world.forgotten_proxy()
+    evidence.key_findings = tuple(findings)
     state = _state(config, limits)
     limit, time = check_timeouts(timeouts), check_clock(clock)
     way = open_transport(transport, proxy=proxy, ca_file=ca_file, cert=cert, trust_env=trust_env)
@@ -100,6 +105,7 @@ async def async_diagnose(
     jwks_url: str | None = None,
     registered_jwks_url: str | None = None,
     key_problem: SmartError | None = None,
+    findings: Iterable[Finding] = (),
     transport: str | AsyncTransport | None = None,
     proxy: str | None = None,
     ca_file: str | os.PathLike[str] | None = None,
@@ -119,6 +125,7 @@ async def async_diagnose(
         jwks_url: See there.
         registered_jwks_url: See there.
         key_problem: See there.
+        findings: See there.
         transport: `"httpx"`, `"httpx2"`, or an object with the `AsyncTransport` methods.
         proxy: See there.
         ca_file: See there.
@@ -134,6 +141,7 @@ async def async_diagnose(
     evidence = _evidence(config, scope, key_problem, jwks_url, registered_jwks_url, try_token=try_token)
     world = _World(not isinstance(transport, AsyncTransport), proxy, ca_file, cert, trust_env)
     evidence.proxy_in_environment = world.forgotten_proxy()
+    evidence.key_findings = tuple(findings)
     state = _state(config, limits)
     limit, time = check_timeouts(timeouts), check_clock(clock)
     way = open_async_transport(transport, proxy=proxy, ca_file=ca_file, cert=cert, trust_env=trust_env)

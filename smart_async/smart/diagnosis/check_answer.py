@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from smart_async.errors import OAuthError, TransportError
 from smart_async.messages import as_list, as_object, clean_text
 from smart_async.smart.diagnosis.catalogue import CATALOGUE
-from smart_async.smart.diagnosis.check_keys import has_default_kid
+from smart_async.smart.diagnosis.check_keys import has_default_kid, max_age
 from smart_async.smart.diagnosis.check_server import blame_silence
-from smart_async.smart.diagnosis.check_time import clock_offset
+from smart_async.smart.diagnosis.check_time import clock_offset, date_of
 from smart_async.smart.diagnosis.evidence import Evidence, Fetched
 from smart_async.smart.diagnosis.explain import server_words, suspects
 from smart_async.smart.diagnosis.makes import make_of
@@ -20,6 +20,7 @@ from smart_async.smart.tokens import Token
 __all__ = ("HARMFUL_ANYWAY", "check_answer", "related")
 
 _TITLE, _POSSIBLE = "Token request", "What remains possible"
+_RECENT, _LONG = 48 * 3600, 3600
 _KEY_CAUSES = (*(name for name in CATALOGUE if name.startswith(("jwks-", "kid-"))), "jku-differs")
 _RELATED = {
     "key-unknown": _KEY_CAUSES,
@@ -168,14 +169,22 @@ def _favourites(evidence: Evidence) -> Iterator[str]:
 
 
 def _changed_lately(evidence: Evidence) -> bool:
-    # Two keys are published while one takes over from the other: the server may not know the new one yet.
-    document = as_object(evidence.jwks.document) if evidence.jwks else None
-    return len(as_list((document or {}).get("keys")) or ()) > 1
+    # Two keys are published while one takes over from the other, and a copy may be kept for hours: either
+    # way the server may not know the newest key yet.
+    if evidence.jwks is None or evidence.jwks.response is None:
+        return False
+    document, answer = as_object(evidence.jwks.document) or {}, evidence.jwks.response
+    changed = date_of(answer, "last-modified")
+    recent = changed is not None and answer.received_at - changed < _RECENT
+    return recent or len(as_list(document.get("keys")) or ()) > 1 or (max_age(answer) or 0) >= _LONG
 
 
 def _ruled_out(name: str, evidence: Evidence) -> bool:
     if name == "clock":
         return clock_offset(evidence) is not None
+    if name == "algorithm":
+        metadata = evidence.metadata
+        return metadata is None or bool(metadata.token_endpoint_auth_signing_alg_values_supported)
     if name in ("server-stale-jwks", "jwks-blocked"):
         return evidence.keys_url is None
     return name == "key-unknown" and evidence.jwks is not None

@@ -11,6 +11,7 @@ from smart_async.keys.jwks import PRIVATE_MEMBERS, thumbprint
 from smart_async.messages import JSONObject, Response, as_list, as_object, clean_text
 from smart_async.smart.diagnosis.evidence import Evidence, Fetched, shown
 from smart_async.smart.diagnosis.key_problems import cause_of_configuration
+from smart_async.smart.diagnosis.report import Status
 from smart_async.smart.diagnosis.sheet import Sheet
 from smart_async.smart.diagnosis.words import cause_of_silence
 from smart_async.smart.redirects import redirect_target
@@ -45,7 +46,10 @@ def check_key(evidence: Evidence, sheet: Sheet) -> None:
     else:
         others = len(evidence.auth.signers) - 1 if evidence.auth else 0
         more = f", the first of a ring with {others} more" if others else ""
-        sheet.note("key", "Private key", f"It signs with {evidence.signer.algorithm}{more}.")
+        remarks = tuple(f"{each.message} {each.advice}".strip() for each in evidence.key_findings)
+        status: Status = "warning" if remarks else "ok"
+        told = f"It signs with {evidence.signer.algorithm}{more}."
+        sheet.note("key", "Private key", told, status=status, details=remarks)
 
 
 def check_kid(evidence: Evidence, sheet: Sheet) -> None:
@@ -106,12 +110,15 @@ def _judge_set(fetched: Fetched, url: str, sheet: Sheet) -> None:
     _judge_caching(answer, sheet)
 
 
+def max_age(answer: Response) -> int | None:
+    """Return the seconds for which *answer* may be kept, or None where its headers do not say."""
+    parts = answer.headers.get("cache-control", "").lower().replace(" ", "").split(",")
+    text = next((part[8:17] for part in parts if part.startswith("max-age=")), "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
 def _judge_caching(answer: Response, sheet: Sheet) -> None:
-    control = clean_text(answer.headers.get("cache-control", ""), length=120)
-    lifetime = next(
-        (part for part in control.lower().replace(" ", "").split(",") if part[:8] == "max-age="), ""
-    )
-    seconds = int(lifetime[8:17]) if lifetime[8:17].isdigit() else None
+    control, seconds = clean_text(answer.headers.get("cache-control", ""), length=120), max_age(answer)
     if seconds is not None and seconds > _LONG:
         sheet.note(
             "jwks-caching",

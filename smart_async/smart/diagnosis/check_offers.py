@@ -5,6 +5,7 @@ from __future__ import annotations
 from smart_async.messages import clean_text
 from smart_async.smart.client_secret import ClientSecret
 from smart_async.smart.diagnosis.evidence import Evidence
+from smart_async.smart.diagnosis.makes import algorithms_of, make_of
 from smart_async.smart.diagnosis.report import Certainty
 from smart_async.smart.diagnosis.sheet import Sheet
 from smart_async.smart.metadata import SmartMetadata
@@ -30,14 +31,16 @@ def check_offers(evidence: Evidence, sheet: Sheet) -> None:
 
 
 def _check_algorithm(evidence: Evidence, metadata: SmartMetadata, sheet: Sheet) -> None:
-    listed, auth = metadata.token_endpoint_auth_signing_alg_values_supported, evidence.auth
+    said, auth = metadata.token_endpoint_auth_signing_alg_values_supported, evidence.auth
+    # Where a server does not say, what is known of its make does.
+    listed = said or algorithms_of(make_of([metadata.fhir_base, metadata.token_endpoint]))
     ours = {signer.algorithm for signer in auth.signers} if auth else set[str]()
     if not listed or not ours or ours & set(listed):
-        sheet.note("algorithms", "Signing algorithms", _listed(listed))
+        sheet.note("algorithms", "Signing algorithms", _listed(said))
         return
-    seen = f"The key signs with {_names(sorted(ours))}; the server lists {_names(listed)}."
+    seen = f"The key signs with {_names(sorted(ours))}; the server takes {_names(listed)}."
     insisted = auth is not None and auth.algorithm is not None
-    certainty: Certainty = "likely" if insisted else "certain"
+    certainty: Certainty = "likely" if insisted or not said else "certain"
     sheet.blame("algorithms", "Signing algorithms", "algorithm", seen=seen, certainty=certainty)
 
 
@@ -61,7 +64,9 @@ def check_scopes(evidence: Evidence, sheet: Sheet) -> None:
         return
     wanted = evidence.scopes
     foreign = [
-        each for each in wanted if each.level in ("patient", "user") or each.kind in ("launch", "identity")
+        each
+        for each in wanted
+        if each.level in ("patient", "user") or each.kind in ("launch", "identity", "refresh")
     ]
     if evidence.is_backend and foreign:
         seen = f"Asked for are {_names([each.text for each in foreign])}."

@@ -15,7 +15,7 @@ from smart_async.messages import Response, clean_text
 from smart_async.smart.diagnosis.evidence import Evidence, shown
 from smart_async.smart.diagnosis.sheet import Sheet
 
-__all__ = ("check_assertion", "check_clock", "clock_offset", "shown_assertion")
+__all__ = ("check_assertion", "check_clock", "clock_offset", "date_of", "shown_assertion")
 
 _CLOCK, _ASSERTION = "Clocks", "Client assertion"
 _RESOLUTION = 2
@@ -41,16 +41,28 @@ def clock_offset(evidence: Evidence) -> float | None:
     return None
 
 
-def _ahead(answer: Response) -> float | None:
-    text = answer.headers.get("date", "")[:64]
+def date_of(answer: Response, field: str) -> float | None:
+    """
+    Return the time in a header field of *answer* in Unix seconds, or None if there is none to be read.
+
+    Args:
+        answer: The answer.
+        field: `date` or `last-modified`.
+    """
     try:
-        moment = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(answer.headers.get(field, "")[:64])
     except (ValueError, OverflowError):
+        return None
+    # A date without an offset is GMT, which is all that HTTP knows.
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def _ahead(answer: Response) -> float | None:
+    if (date := date_of(answer, "date")) is None:
         return None
     age = answer.headers.get("age", "")
     stored = int(age) if age.isascii() and age.isdigit() and len(age) < 9 else 0
-    # A Date without an offset is GMT, which is all that HTTP knows.
-    return answer.received_at - moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - stored
+    return answer.received_at - date - stored
 
 
 def _origin(url: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from smart_async.errors import ProtocolError, SmartError, TransportError
 from smart_async.interfaces import AsyncSigner, Signer
-from smart_async.messages import JSON, Response, strict_loads
+from smart_async.messages import JSON, Finding, Response, strict_loads
 from smart_async.smart.client_auth import PrivateKeyJWT
 from smart_async.smart.client_secret import ClientSecret, PublicClient
 from smart_async.smart.config import SmartConfig
@@ -103,6 +103,7 @@ class Evidence:
         config: The registration; None if there is no usable one.
         scopes: The scopes that would be asked for.
         key_problem: The error that loading the key or the configuration raised.
+        key_findings: What was noticed about the key file.
         jwks_url: Where the client's public keys are.
         registered_jwks_url: The JWK Set URL that is registered with the server.
         try_token: Whether a token is to be asked for.
@@ -112,6 +113,7 @@ class Evidence:
     config: SmartConfig | None
     scopes: Scopes
     key_problem: SmartError | None = None
+    key_findings: tuple[Finding, ...] = ()
     jwks_url: str | None = None
     registered_jwks_url: str | None = None
     try_token: bool = False

@@ -40,6 +40,7 @@ REMAINING = (
     "jwks-blocked",
     "registered-with-secret",
     "aud-wrong",
+    "algorithm",
     "clock",
 )
 """What `invalid_client` without a reason can mean, the most frequent first."""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from smart_async.smart.vendors import PRESETS
 
-__all__ = ("NOTES", "make_of", "notes_for", "preset_for")
+__all__ = ("NOTES", "algorithms_of", "make_of", "notes_for", "preset_for")
 
 _SIGNS: tuple[tuple[str, str], ...] = (
     ("epic", r"//[^/]*\bepic\.com|/interconnect[-/]"),
@@ -38,6 +38,16 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ("keycloak", r"/realms/[^/]+(?:/protocol/openid-connect/|$)"),
 )
 _PATTERNS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in _SIGNS)
+
+_ALGORITHMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "advancedmd": ("RS384",),
+        "aidbox": ("RS384",),
+        "eclinicalworks": ("RS384",),
+        "modmed": ("ES384",),
+        "openemr": ("RS384",),
+    }
+)
 
 NOTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -113,6 +123,11 @@ def make_of(urls: Iterable[str | None]) -> str | None:
 def notes_for(make: str | None) -> tuple[str, ...]:
     """Return what is known of servers of that *make*."""
     return NOTES.get(make or "", ())
+
+
+def algorithms_of(make: str | None) -> tuple[str, ...]:
+    """Return the signing algorithms that servers of that *make* are known to take, or none if any may do."""
+    return _ALGORITHMS.get(make or "", ())
 
 
 def preset_for(make: str | None) -> str | None:

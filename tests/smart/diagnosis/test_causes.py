@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -512,6 +513,7 @@ def test_expired_with_a_clock_that_is_slow(world: Any, refuse: Any) -> None:
         ({"scope": "system/Patient.read"}, {}, "scope-syntax"),
         ({"scope": "patient/*.rs"}, {}, "scope-level"),
         ({"scope": "openid system/*.rs"}, {}, "scope-level"),
+        ({"scope": "system/*.rs offline_access"}, {}, "scope-level"),
         ({"assertion_audience": f"{TOKEN}/"}, {}, "aud-wrong"),
         ({"assertion_audience": "https://ehr.example.com/elsewhere"}, {}, "aud-wrong"),
         ({"assertion_header": {"kid": None}}, {}, "kid-missing"),
@@ -614,6 +616,26 @@ def test_what_remains_depends_on_what_is_known(
     refuse()
     published(mine, {**other.public_jwk(), "kid": "next"})
     assert world.causes()[:2] == ["server-stale-jwks", "client-unknown"]
+    for headers in (
+        {"Cache_Control": "max-age=86400"},
+        {"Last_Modified": formatdate(NOW - 3600, usegmt=True)},
+    ):
+        published(headers=headers)
+        assert world.causes()[:2] == ["server-stale-jwks", "client-unknown"]
+    published(headers={"Last_Modified": formatdate(NOW - 1e6, usegmt=True)})
+    assert world.causes()[0] == "client-unknown"
+
+
+def test_an_algorithm_that_nobody_lists(world: Any, refuse: Any, document: Any) -> None:
+    """Where the server does not list algorithms ours may be the wrong one; of some makes it is known."""
+    refuse()
+    document(token_endpoint_auth_signing_alg_values_supported=None)
+    assert "algorithm" in world.causes()
+    base = "https://fhir.eclinicalworks.com/fhir/r4"
+    world.pages[f"{base}/.well-known/smart-configuration"] = world.pages[WELL_KNOWN]
+    world.config = replace(world.config, fhir_base=base)
+    found = world.diagnose()
+    assert (found.causes[0].id, found.causes[0].certainty) == ("algorithm", "likely")
 
 
 def test_epic_has_a_favourite(world: Any, refuse: Any, make: Any) -> None:

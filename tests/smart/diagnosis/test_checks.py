@@ -11,6 +11,7 @@ import pytest
 
 from smart_async import ClientSecret, PrivateKeyJWT, PublicClient, SigningKey
 from smart_async.errors import OAuthError, ProtocolError
+from smart_async.messages import Finding
 from smart_async.smart.diagnosis import TlsFacts
 from smart_async.smart.diagnosis.check_answer import check_answer
 from smart_async.smart.diagnosis.evidence import Evidence, Fetched
@@ -347,6 +348,19 @@ def test_a_probe_that_is_answered_with_a_token(world: Any, make: Any) -> None:
         world.pages[TOKEN] = make({"error": "invalid_request"}, status)
         found = world.diagnose(try_token=False)
         assert (found.causes, line(found, "token-endpoint").status) == ((), "ok")
+
+
+def test_what_was_noticed_about_the_key_file(world: Any) -> None:
+    """A key that others may read is a warning, and no reason to be refused."""
+    finding = Finding(
+        rule="key-file", severity="warning", message="Others can read it.", advice="Mount it 0400."
+    )
+    found = world.diagnose(key_findings=(finding,))
+    assert (found.causes, line(found, "key").status, line(found, "key").details) == (
+        (),
+        "warning",
+        ("Others can read it. Mount it 0400.",),
+    )
 
 
 def test_what_nobody_sends_is_said(world: Any, document: Any) -> None:
