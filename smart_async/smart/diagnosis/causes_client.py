@@ -24,6 +24,12 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "There is no such file, or this process may not or must not read it.",
         "Check the path, the owner and the mode (chmod 600) of the file.",
     ),
+    "key-exposed": (
+        100,
+        "The private key file is not this user's alone.",
+        "Others can read or exchange it, so it is not used.",
+        "Take it away from the others: chown to this user, then chmod 600.",
+    ),
     "key-passphrase": (
         100,
         "The passphrase does not open the private key.",

@@ -21,6 +21,8 @@ __all__ = ("HARMFUL_ANYWAY", "check_answer", "related")
 
 _TITLE, _POSSIBLE = "Token request", "What remains possible"
 _RECENT, _LONG = 48 * 3600, 3600
+_KEY_SUSPECTS = ("server-stale-jwks", "key-unknown", "jwks-blocked")
+_KEY_NOT_FOUND = ("key-unknown", "kid-not-given", "server-stale-jwks")
 _KEY_CAUSES = (*(name for name in CATALOGUE if name.startswith(("jwks-", "kid-"))), "jku-differs")
 _RELATED = {
     "key-unknown": _KEY_CAUSES,
@@ -105,8 +107,8 @@ def _refused(error: OAuthError, evidence: Evidence, sheet: Sheet) -> tuple[str, 
         found = "server-stale-jwks"
     sheet.blame("token", _TITLE, found, seen=said, certainty="likely")
     sheet.note("token", _TITLE, "", status="problem")
-    if found in ("key-unknown", "kid-not-given"):
-        for name in ("server-stale-jwks", "jwks-blocked"):
+    if found in _KEY_NOT_FOUND:
+        for name in (each for each in _KEY_SUSPECTS if each != found):
             sheet.blame("suspects", _POSSIBLE, name, certainty="possible")
     return (found,)
 

@@ -16,10 +16,11 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ("key-passphrase", r"passphrase"),
     ("key-public", r"public key|public half|certificate"),
     ("key-weak", r"RSA key of \d+ bits|public exponent|even modulus|faulty hardware"),
+    ("key-exposed", r"can be read or written|belongs to another user"),
     ("key-curve", r"\bP-256\b|\bP-521\b|secp\w+|prime256|elliptic-curve key on"),
     (
         "key-unreadable",
-        r"cannot be read\b|No such file|Permission denied|can be read or written|belongs to another user|"
+        r"cannot be read\b|No such file|Permission denied|"
         r"is (?:a folder|a named pipe|a socket|a device|something else)|is empty|far more than any key",
     ),
 )

@@ -129,7 +129,9 @@ class Diagnosis:
             worked = "A token was issued all the same. " if self.granted else ""
             return f"{worked}{how[first.certainty]}: {first.title}{others}"
         if self.granted:
-            return "A token was issued; nothing is wrong."
+            remarks = sum(check.status == "warning" for check in self.checks)
+            more = f" {remarks} remark(s) below are worth knowing." if remarks else ""
+            return f"A token was issued; nothing is wrong.{more}"
         return (
             "Nothing wrong was found. No token was asked for, so the server's own view is not in this; "
             "--try (try_token=True) adds it."

@@ -80,6 +80,7 @@ def test_a_healthy_client_has_no_cause(world: Any) -> None:
         ("There is nothing the client could prove itself with.", "key", "key-none"),
         ("jku uses plain http.", "jku", "jwks-http"),
         ("client_id must be visible.", "client_id", "configuration"),
+        ("The key file /k can be read or written by others (mode 0644).", "path", "key-exposed"),
     ],
 )
 def test_what_is_wrong_with_the_key_or_a_setting(world: Any, message: str, field: str, cause: str) -> None:
@@ -459,6 +460,7 @@ def test_an_unknown_key_where_nothing_is_known_of_the_set(world: Any, refuse: An
     """Without the published set it remains open on whose side the key is missing."""
     refuse("invalid_client", "no key with this kid")
     assert world.causes(jwks_url=None) == ["key-unknown", "server-stale-jwks", "jwks-blocked"]
+    assert world.causes() == ["server-stale-jwks", "key-unknown", "jwks-blocked"]
 
 
 @pytest.mark.parametrize("words", [None, "no key with this kid"])
@@ -688,7 +690,8 @@ def test_two_causes_of_different_kinds(world: Any, refuse: Any, make: Any) -> No
 def test_a_token_refutes_what_was_only_likely(world: Any, document: Any, published: Any) -> None:
     """Lists are advertising; what will be noticed sooner or later stays named, with a word that it works."""
     document(token_endpoint_auth_methods_supported=["client_secret_post"], grant_types_supported=["implicit"])
-    assert world.causes() == []
+    found = world.diagnose()
+    assert (found.causes, found.summary.endswith("2 remark(s) below are worth knowing.")) == ((), True)
     published(d="AAAA")
     found = world.diagnose()
     assert [each.id for each in found.causes] == ["jwks-private"]
