@@ -8,7 +8,7 @@ import time
 import pytest
 from rotating import RotatingServer, config_for
 
-from smart_async import SmartClient, SmartError, StoreError, Timeouts
+from smart_async import OutcomeUnknownError, SmartClient, StoreError, Timeouts
 
 pytestmark = pytest.mark.peers
 
@@ -83,8 +83,8 @@ def test_killed_and_started_again(redis_server, signing_key, times):
         for worker in workers:
             worker.join(60)
     errors = [error for worker in workers for error in worker.errors]
-    assert {type(error) for error in errors} == {StoreError}
-    assert all(isinstance(error, SmartError) for error in errors)
+    # The second: while one worker tries to store what it got, another finds the intent without a result.
+    assert StoreError in {type(error) for error in errors} <= {StoreError, OutcomeUnknownError}
     assert server.replays == []
     # What was acknowledged last is there, in the store or still in the hands of the one who got it.
     token = workers[0].session.renew()
