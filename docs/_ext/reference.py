@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from enum import Enum
@@ -12,6 +13,8 @@ from typing import Any
 
 import smart_async
 from smart_async import errors, limits
+
+_OPTION = re.compile(r"(?<![`\w-])--[a-z][a-z-]*")
 
 REMEDIES = Path(__file__).parent.parent / "reference" / "remedies.toml"
 
@@ -101,7 +104,7 @@ def _command(name: str, command: Any) -> str:
     parts = [
         f"## smart-async {name}\n",
         f"```text\nsmart-async {name} [OPTIONS]{shown}\n```\n",
-        inspect.cleandoc(command.help or ""),
+        _code(inspect.cleandoc(command.help or "")),
         "",
     ]
     parts += [f"`{one.metavar or one.name.upper()}`\n: {_cell(one.help)}\n" for one in arguments]
@@ -143,7 +146,12 @@ def _further(option: Any) -> str:
 
 
 def _cell(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("|", "\\|").replace("*.rs", "\\*.rs")
+    return _code(" ".join((text or "").split())).replace("|", "\\|").replace("*.", "\\*.")
+
+
+def _code(text: str) -> str:
+    # Else two hyphens become a dash.
+    return _OPTION.sub(r"`\g<0>`", text)
 
 
 # The API ----------------------------------------------------------------------------------------

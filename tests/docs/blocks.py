@@ -149,7 +149,10 @@ class PageRun:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.namespace: dict[str, object] = {"__name__": "__main__"}
-        self.environment = {"PYTHONPATH": str(folder)}
+        # Neither does the machine's set-up play a part, nor is a token kept in somebody's home.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SMART_", "FHIR_"))}
+        home = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / ".state")}
+        self.environment = {**kept, **home, "PYTHONPATH": str(folder)}
         self.moved: dict[str, str] = {}
         self.stack = contextlib.ExitStack()
 
@@ -207,7 +210,7 @@ class PageRun:
         done = subprocess.run(
             words,
             cwd=self.folder,
-            env={**os.environ, **self.environment},
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
