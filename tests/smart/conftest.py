@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 import pytest
+from versioned import VersionedStore
 
-from smart_async import PrivateKeyJWT, SigningKey, SmartConfig
-from smart_async.flow import Exclusive, Flow, Instant, Now, Send, Sign, Sleep, Step
-from smart_async.messages import Headers, Request, Response
+from smart_async import PrivateKeyJWT, SigningKey, SmartConfig, StoreError, Token
+from smart_async.flow import (
+    Delete,
+    Emit,
+    Exclusive,
+    Flow,
+    Instant,
+    Load,
+    Now,
+    Save,
+    Send,
+    Sign,
+    Sleep,
+    Step,
+)
+from smart_async.messages import Event, Headers, Request, Response
 from smart_async.smart.binding import Binding
 from smart_async.smart.metadata import SmartMetadata, parse_metadata
-from smart_async.smart.state import ClientState
+from smart_async.smart.state import CachedMetadata, ClientState
+from smart_async.smart.token_response import parse_token_response
 
 T = TypeVar("T")
 FHIR_BASE = "https://ehr.example.com/r4"
@@ -50,23 +66,38 @@ class CountingEntropy:
         return self.calls.to_bytes(size, "big")
 
 
+Answer: TypeAlias = Response | BaseException | Callable[[Request], "Response | BaseException"]
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
 @dataclass
 class Script:
     """
     Performs the steps of a flow: `Now` from its own clock, `Sign` with the signer, `Send` from a list,
-    `Sleep` by letting time pass, `Exclusive` by running the inner flow.
+    `Sleep` by letting time pass, `Exclusive` by running the inner flow, under the store's lease if it wants
+    that, `Load`, `Save` and `Delete` with the store, `Emit` by noting the event.
 
     An exception among the answers is thrown into the flow at its `Send`. A request beyond the list fails
-    the test, and so does `finished()` while answers are left over.
+    the test, and so does `finished()` while answers are left over. Each answer may be a function, which is
+    called with the request. With `crash_at`, the flow dies right before that step, counted from 1, as a
+    process does: `Crash` is raised, and the flow is only closed.
     """
 
     wall: float = 1_750_000_000.0
     monotonic: float = 1_000.0
-    answers: deque[Response | BaseException] = field(default_factory=deque)
+    answers: deque[Answer] = field(default_factory=deque)
     steps: list[Step] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    store: VersionedStore = field(default_factory=VersionedStore)
+    events: list[Event] = field(default_factory=list)
+    deadline: float = 0.0
+    crash_at: int | None = None
+    fence: int | None = None
 
-    def answer(self, *answers: Response | BaseException) -> Script:
+    def answer(self, *answers: Answer) -> Script:
         """Append *answers* to the list."""
         self.answers.extend(answers)
         return self
@@ -78,6 +109,12 @@ class Script:
 
     def run(self, flow: Flow[T]) -> T:
         """Perform *flow* to its end and return its result, or raise what it raises."""
+        try:
+            return self._run(flow)
+        finally:
+            flow.close()
+
+    def _run(self, flow: Flow[T]) -> T:
         outcome: Any = None
         failure: BaseException | None = None
         while True:
@@ -87,28 +124,49 @@ class Script:
                 return stop.value  # type: ignore[no-any-return]
             outcome, failure = None, None
             self.steps.append(step)
+            if len(self.steps) == self.crash_at:
+                raise Crash
             match step:
                 case Now():
-                    outcome = Instant(self.wall, self.monotonic)
+                    outcome = Instant(self.wall, self.monotonic, self.deadline)
                 case Sign(signer, signing_input):
                     outcome = signer.sign(signing_input)  # type: ignore[union-attr]
                 case Send(request):
                     outcome, failure = self._send(request)
                 case Sleep(seconds):
                     self.advance(seconds)
-                case Exclusive(_, inner):
+                case Exclusive(key, inner, leased):
                     try:
-                        outcome = self.run(inner)
+                        outcome = self._exclusive(key, inner, leased)
                     except Exception as exc:
                         failure = exc
+                case Load() | Save() | Delete():
+                    try:
+                        outcome = self.store.perform(step, self.fence)
+                    except StoreError as exc:
+                        failure = exc
+                case Emit(event):
+                    self.events.append(event)
                 case _:
                     raise AssertionError(f"the flow asked for {step!r}")
+
+    def _exclusive(self, key: str, flow: Flow[T], leased: bool) -> T:
+        if not leased:
+            return self.run(flow)
+        assert self.fence is None, "no flow waits for a lease while it holds one"
+        try:
+            self.fence = self.store.acquire(key)
+            return self.run(flow)
+        finally:
+            self.fence = None
 
     def _send(self, request: Request) -> tuple[Response | None, BaseException | None]:
         self.requests.append(request)
         if not self.answers:
             raise AssertionError(f"request number {len(self.requests)} was not expected: {request!r}")
         answer = self.answers.popleft()
+        if callable(answer):
+            answer = answer(request)
         if isinstance(answer, BaseException):
             return None, answer
         url = answer.url or request.url
@@ -205,6 +263,12 @@ def script() -> Script:
 
 
 @pytest.fixture
+def crash() -> type[BaseException]:
+    """What a script with `crash_at` raises."""
+    return Crash
+
+
+@pytest.fixture
 def json_response() -> Callable[..., Response]:
     """Builds an answer: `json_response(document, status=200, headers=None, body=None)`."""
     return make_response
@@ -240,6 +304,45 @@ def token_document() -> dict[str, Any]:
         "fhirContext": [{"reference": "ServiceRequest/sr-71"}],
         "__nightMode": True,
     }
+
+
+@pytest.fixture
+def login(token_document: dict[str, Any], binding: Binding) -> Token:
+    """The token of a login an hour long that has just happened, without an ID token."""
+    document = {
+        **token_document,
+        "access_token": "at-1",
+        "refresh_token": "r-1",
+        "expires_in": 3600,
+        "scope": "launch/patient patient/*.rs offline_access",
+    }
+    response = make_response(document).stamped(1_750_000_000.0)
+    return parse_token_response(response, binding=binding, requested_scope="")
+
+
+@pytest.fixture
+def refreshed() -> Callable[..., Response]:
+    """Builds the answer to a refresh: `refreshed(2)` has at-2 and r-2; `...` leaves out a member."""
+
+    def make(number: int, **changes: Any) -> Response:
+        document = {
+            "access_token": f"at-{number}",
+            "token_type": "Bearer",
+            "expires_in": 3600,
+            "scope": "launch/patient patient/*.rs offline_access",
+            "refresh_token": f"r-{number}",
+            **changes,
+        }
+        return make_response({name: value for name, value in document.items() if value is not ...})
+
+    return make
+
+
+@pytest.fixture
+def known_state(state: ClientState, metadata: SmartMetadata) -> ClientState:
+    """The client of `config`, with the server's document in its cache for good."""
+    state.cached = CachedMetadata(metadata, math.inf)
+    return state
 
 
 @pytest.fixture

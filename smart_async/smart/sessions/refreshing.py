@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import cast
 
 from smart_async.errors import (
     ContextChangedError,
@@ -137,9 +138,7 @@ def _sent(
             raise
         return (yield from _sent(session, place, metadata, again, token, refresh_token))
     except ContextChangedError as exc:
-        if not isinstance(exc.token, Token):
-            raise
-        candidate = exc.token
+        candidate = cast("Token", exc.token)
     except OAuthError as exc:
         if exc.error != "invalid_grant":
             yield from _settled(session, place, record, exc)
@@ -158,6 +157,7 @@ def _graceful(session: SessionState, place: Place, record: Record) -> Flow[Recor
     """Return the record with a second attempt noted in it, where the one grace try is allowed, else None."""
     instant = yield from now()
     intent = record.intent
+    # The waits between two attempts count: what is not immediate comes too late.
     if intent is None or not _forgiven(session, intent, instant.wall) or intent.attempts > 1:
         return None
     again = replace(record, intent=replace(intent, attempts=intent.attempts + 1))
