@@ -133,6 +133,19 @@ def test_faults_and_replays(asking, surfer):
     assert ("no answer" in opened(page), "1 replay of a code" in page.text) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("decision", "says"), [("allow", "allowed by the user"), ("deny", "denied by the user")]
+)
+def test_decisions(asking, surfer, decision, says):
+    """What a user decided is a row of its own, without the name of the sign-in."""
+    url = f"{asking.sandbox.base_url}/oauth2/authorize?{urlencode(asking.authorization(scope='openid'))}"
+    page = surfer.go(url).submit("user")
+    page.submit("decision", press=decision)
+    row = opened(surfer.go("/inspect"))
+    assert (says in row, "allowed: openid" in row) == (True, decision == "allow")
+    assert page.path.split("/")[2] not in surfer.go("/inspect").response.text
+
+
 def test_only_the_newest(asking, surfer):
     """Of very many requests the newest fifty are shown, and the rest are counted."""
     for _ in range(60):

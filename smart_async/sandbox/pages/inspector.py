@@ -16,6 +16,8 @@ __all__ = ("Inspector",)
 
 _SHOWN = 50
 _REFRESH = 5
+_WORDS = {"accepted": "accepted", "refused": "refused", "remark": "accepted, but", "none": ""}
+_DECISIONS = {"accepted": "allowed by the user", "refused": "denied by the user"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +55,27 @@ class Inspector:
         return list(dict.fromkeys([*(client.client_id for client in self.registry), *sorted(seen)]))
 
 
+def _path(exchange: Exchange) -> str:
+    # The name of a sign-in opens its pages, so it is no more to be shown than a code.
+    path = exchange.received.path
+    return "/login/••••/consent" if exchange.endpoint == "consent" else clean_text(path, length=200)
+
+
 def _row(exchange: Exchange) -> dict[str, Any]:
     received = exchange.received
     refused = [verdict for verdict in exchange.verdicts if not verdict.accepted]
     remarks = [verdict for verdict in exchange.verdicts if verdict.accepted and verdict.rule]
     judged = refused or remarks or list(exchange.verdicts)
+    mark = "refused" if refused else "remark" if remarks else "accepted" if judged else "none"
     return {
         "at": received.received_at,
         "method": received.method,
-        "path": clean_text(received.path, length=200),
+        "path": _path(exchange),
         "endpoint": exchange.endpoint,
         "client": exchange.client_id,
         "status": exchange.status,
-        "mark": "refused" if refused else "remark" if remarks else "accepted" if judged else "none",
+        "mark": mark,
+        "word": (_DECISIONS if exchange.endpoint == "consent" else _WORDS)[mark],
         "rules": [verdict.rule for verdict in judged if verdict.rule],
         "messages": [(verdict.rule, verdict.message) for verdict in exchange.verdicts],
         "faults": exchange.faults,
