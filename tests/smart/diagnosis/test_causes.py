@@ -722,3 +722,21 @@ def test_a_ring_is_looked_at_as_a_whole(world: Any, other: SigningKey, key: Sign
     world.config = replace(world.config, client_auth=PrivateKeyJWT(KeyRing(active=[key, second])))
     found = world.diagnose()
     assert (found.causes, "ring with 1 more" in found.checks[0].explanation) == ((), True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"assertion_audience": f"{TOKEN}/"}, {"assertion_header": {"kid": None}}, {"scope": "patient/*.rs"}],
+)
+def test_a_token_refutes_what_only_a_refusal_would_confirm(world: Any, changes: Any) -> None:
+    """A server that takes it after all is right by definition."""
+    world.config = replace(world.config, **changes)
+    assert world.causes() == []
+    assert world.causes(try_token=False) != []
+
+
+def test_a_server_that_says_nothing_of_scopes(world: Any, document: Any) -> None:
+    """Where no version is named, none is wrong."""
+    document(capabilities=["client-confidential-asymmetric"], scopes_supported=None)
+    for scope in ("system/Patient.rs", "system/Patient.read"):
+        assert world.causes(scope=scope, try_token=False) == []
