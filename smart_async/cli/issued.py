@@ -24,6 +24,8 @@ VARIABLE = "SMART_ACCESS_TOKEN"
 """The variable that --export sets."""
 
 _OUTPUT = "What is printed"
+_NOTICED = 2
+"""Seconds after which a token must have come from the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ def _members(issued: Token, findings: list[Finding]) -> dict[str, Any]:
     return {
         "token_type": issued.token_type,
         "access_token": issued.access_token.reveal(),
+        "issued_at": issued.issued_at,
         "expires_at": issued.expires_at,
         "expires_in": None if issued.expires_at is None else max(0, int(issued.expires_at - time.time())),
         "scope": str(issued.scopes),
@@ -121,6 +124,7 @@ def _table(issued: Token, *, show_token: bool) -> None:
     screen.print(heading(f"Access token for {issued.binding.client_id} at {issued.binding.fhir_base}"))
     members = {
         "token type": issued.token_type,
+        "kept": _age(issued),
         "expires": _expiry(issued),
         "scopes": str(issued.scopes),
         "patient": issued.context.patient,
@@ -142,6 +146,11 @@ def _table(issued: Token, *, show_token: bool) -> None:
 def _user(issued: Token) -> str | None:
     user = issued.identity.fhir_user if issued.identity else None
     return None if user is None else user.reference
+
+
+def _age(issued: Token) -> str | None:
+    age = round(time.time() - issued.issued_at)
+    return f"for {age} s; --fresh gets another" if age >= _NOTICED else None
 
 
 def _masked(secret: Secret) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from smart_async.cli.options import Json, KeyFiles, new_passphrase, passphrase
 from smart_async.cli.output import note, print_json
+from smart_async.cli.progress import waiting
 from smart_async.errors import ConfigurationError
 from smart_async.files import load_signing_key, write_private_key
 from smart_async.keys import SigningKey, public_jwks
@@ -59,7 +60,8 @@ def keygen(
     """
     size = _key_size(alg, key_size)
     secret = new_passphrase(ask=passphrase_prompt)
-    key = SigningKey.generate(alg.value, kid=kid, key_size=size)
+    with waiting("Making a key…", quiet=json):
+        key = SigningKey.generate(alg.value, kid=kid, key_size=size)
     write_private_key(out, key, passphrase=secret, overwrite=force)
     print_json(public_jwks([key]))
     if not json:

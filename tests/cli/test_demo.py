@@ -15,8 +15,12 @@ import pytest
 
 from smart_async.cli import demo as module
 from smart_async.cli.command import how_to_call
+from smart_async.errors import TransportError
+from smart_async.limits import Timeouts
+from smart_async.messages import Request, Response
 from smart_async.sandbox import Sandbox, ehr
 from smart_async.transports import Exchange
+from smart_async.transports.httpx import HttpxTransport
 
 Run = Callable[..., Any]
 
@@ -170,8 +174,22 @@ def test_a_browser_that_is_not_sent_back_fails_the_demo(run: Run, monkeypatch: p
 
 
 def test_no_time_at_all_is_no_answer(run: Run) -> None:
-    """A deadline that nobody can keep is exit code 4, and the summary shows which message had no answer."""
+    """A deadline that nobody can keep is exit code 4, and the option that sets it is named."""
     done = run("demo", "--timeout", "0.000001")
+    assert (done.exit_code, "--timeout" in done.stderr, "Timeouts(" in done.stderr) == (4, True, False)
+
+
+def test_a_message_without_an_answer_is_shown_as_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a message had no answer, that is said in its place, and in the summary."""
+    real = HttpxTransport.send
+
+    def send(self: HttpxTransport, request: Request, timeouts: Timeouts) -> Response:
+        if request.purpose == "token":
+            raise TransportError("Nobody is there.", endpoint=request.url, sent=True)
+        return real(self, request, timeouts)
+
+    monkeypatch.setattr(HttpxTransport, "send", send)
+    done = run("demo", "--sync")
     assert (done.exit_code, "no answer: " in done.stdout, "none" in done.stdout) == (4, True, True)
 
 

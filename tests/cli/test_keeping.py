@@ -55,6 +55,16 @@ def test_a_second_call_sends_nothing(run: Run, served: Sandbox, registered: Simp
     assert (token_of(run("token", *registered.words, "--json")), len(served.requests)) == (first, asked)
 
 
+def test_people_are_told_that_it_was_kept(
+    run: Run, registered: SimpleNamespace, later: Callable[[float], None]
+) -> None:
+    """A token that is not new says how old it is, and how to get another."""
+    first = run("token", *registered.words)
+    later(60)
+    second = run("token", *registered.words)
+    assert ["--fresh gets another" in done.stdout for done in (first, second)] == [False, True]
+
+
 def test_a_process_of_its_own_finds_it_too(
     script: Callable[..., Any], served: Sandbox, registered: SimpleNamespace
 ) -> None:

@@ -154,3 +154,21 @@ def test_jku_goes_into_the_header(
     shown = show(exchange, Masker(), number=1, sender="App", receiver="EHR")
     assert shown.assertion
     assert shown.assertion.header["jku"] == "https://app.example.com/jwks"
+
+
+def test_a_client_proves_itself(run: Run) -> None:
+    """Without a key and without a secret there is nothing to ask with, and the options are named."""
+    done = run("token", "--fhir-base", "https://ehr.example.com/r4", "--client-id", "app")
+    assert (done.exit_code, "--key" in done.stderr, "SMART_CLIENT_SECRET" in done.stderr) == (2, True, True)
+
+
+def test_a_secret_will_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client with a secret may ask as well, if that is what the server wants."""
+    document = {"token_endpoint": "https://ehr.example.com/token"}
+    transport = ScriptedTransport(json_response(document), json_response(ISSUED))
+    monkeypatch.setattr(module, "open_transport", lambda *_, **__: transport)
+    words = ["--fhir-base", "https://ehr.example.com/r4", "--client-id", "app", "--no-store", "--header"]
+    done = run("token", *words, env={"SMART_CLIENT_SECRET": "m0ss-GREEN-kettle"})
+    assert (done.exit_code, done.stdout) == (0, "Authorization: Bearer tell-nobody-this-token\n")
+    assert transport.requests[1].headers["authorization"].startswith("Basic ")
+    assert "m0ss-GREEN-kettle" not in done.output
