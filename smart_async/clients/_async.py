@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from smart_async.clients._async_session import AsyncSmartSession
 from smart_async.clients._drivers import AsyncPerformer, drive_async
@@ -152,7 +152,9 @@ class AsyncSmartClient:
             IdTokenError: If who signed in cannot be proven.
             TokenResponseError: If the answer cannot be used.
         """
-        return await self._run(exchange_code(self._state, pending, callback))
+        flow = exchange_code(self._state, pending, callback)
+        del callback
+        return await self._run(flow)
 
     async def refresh(self, token: Token, *, scope: str | Scopes | None = None) -> Token:
         """
@@ -291,14 +293,14 @@ class AsyncSmartClient:
             OAuthError: If the server said no.
             OutcomeUnknownError: If no answer came, so that a client may have been made.
         """
-        return await self._run(
-            register(
-                self._state,
-                client_metadata,
-                initial_access_token=initial_access_token,
-                allow_changes=allow_changes,
-            )
+        flow = register(
+            self._state,
+            client_metadata,
+            initial_access_token=initial_access_token,
+            allow_changes=allow_changes,
         )
+        del initial_access_token
+        return await self._run(flow)
 
     async def read_registration(self, registration: ClientRegistration) -> ClientRegistration:
         """Ask what the server knows of a registration. See `smart_async.smart.registration_management`."""
@@ -334,7 +336,9 @@ class AsyncSmartClient:
         scope: str | Scopes | None = None,
     ) -> Token:
         """Get a token for a signed assertion. See `smart_async.smart.jwt_bearer.jwt_bearer_token`."""
-        return await self._run(jwt_bearer_token(self._state, key=key, assertion=assertion, scope=scope))
+        flow = jwt_bearer_token(self._state, key=key, assertion=assertion, scope=scope)
+        del assertion
+        return await self._run(flow)
 
     async def aclose(self) -> None:
         """Wait for renewals in progress, and release the connections, unless the transport was yours."""
@@ -355,6 +359,10 @@ class AsyncSmartClient:
     ) -> None:
         """Release the connections."""
         await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse copying and pickling: connections cannot be copied, and secrets must not be."""
+        raise TypeError("a client is never copied or pickled; make another one from its config")
 
     def __repr__(self) -> str:
         """Name the registration."""

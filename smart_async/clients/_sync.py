@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from smart_async.clients._drivers import Performer, drive
 from smart_async.clients._events import Listener
@@ -153,7 +153,9 @@ class SmartClient:
             IdTokenError: If who signed in cannot be proven.
             TokenResponseError: If the answer cannot be used.
         """
-        return self._run(exchange_code(self._state, pending, callback))
+        flow = exchange_code(self._state, pending, callback)
+        del callback
+        return self._run(flow)
 
     def refresh(self, token: Token, *, scope: str | Scopes | None = None) -> Token:
         """
@@ -292,14 +294,14 @@ class SmartClient:
             OAuthError: If the server said no.
             OutcomeUnknownError: If no answer came, so that a client may have been made.
         """
-        return self._run(
-            register(
-                self._state,
-                client_metadata,
-                initial_access_token=initial_access_token,
-                allow_changes=allow_changes,
-            )
+        flow = register(
+            self._state,
+            client_metadata,
+            initial_access_token=initial_access_token,
+            allow_changes=allow_changes,
         )
+        del initial_access_token
+        return self._run(flow)
 
     def read_registration(self, registration: ClientRegistration) -> ClientRegistration:
         """Ask what the server knows of a registration. See `smart_async.smart.registration_management`."""
@@ -335,7 +337,9 @@ class SmartClient:
         scope: str | Scopes | None = None,
     ) -> Token:
         """Get a token for a signed assertion. See `smart_async.smart.jwt_bearer.jwt_bearer_token`."""
-        return self._run(jwt_bearer_token(self._state, key=key, assertion=assertion, scope=scope))
+        flow = jwt_bearer_token(self._state, key=key, assertion=assertion, scope=scope)
+        del assertion
+        return self._run(flow)
 
     def close(self) -> None:
         """Wait for renewals in progress, and release the connections, unless the transport was yours."""
@@ -356,6 +360,10 @@ class SmartClient:
     ) -> None:
         """Release the connections."""
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse copying and pickling: connections cannot be copied, and secrets must not be."""
+        raise TypeError("a client is never copied or pickled; make another one from its config")
 
     def __repr__(self) -> str:
         """Name the registration."""

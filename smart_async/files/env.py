@@ -21,7 +21,7 @@ from collections.abc import Mapping
 
 from smart_async.errors import ConfigurationError
 from smart_async.files.keyfiles import load_signing_key
-from smart_async.messages import Finding, Secret
+from smart_async.messages import Finding, Secret, discreet
 from smart_async.smart.client_auth import ClientAuth, PrivateKeyJWT
 from smart_async.smart.client_secret import ClientSecret
 from smart_async.smart.config import SmartConfig
@@ -42,6 +42,7 @@ _VARIABLES = {
 }
 
 
+@discreet
 def config_from_env(
     environ: Mapping[str, str] | None = None,
     *,

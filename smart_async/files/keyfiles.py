@@ -20,7 +20,7 @@ from typing import TypeAlias, cast
 from smart_async.errors import ConfigurationError
 from smart_async.keys import Passphrase, SigningKey, hidden, is_public_half, needs_passphrase
 from smart_async.limits import KEY_FILE_BYTES
-from smart_async.messages import Finding
+from smart_async.messages import Finding, discreet
 
 __all__ = ("PassphraseSource", "load_signing_key", "write_private_key")
 
@@ -44,6 +44,7 @@ _GROUP_READ = stat.S_IRGRP
 _NOT_OWNER = stat.S_IRWXG | stat.S_IRWXO
 
 
+@discreet
 def load_signing_key(
     path: _Path,
     *,
@@ -86,6 +87,7 @@ def load_signing_key(
         ) from None
 
 
+@discreet
 def write_private_key(
     path: _Path, key: SigningKey, *, passphrase: Passphrase | None = None, overwrite: bool = False
 ) -> None:

@@ -20,7 +20,7 @@ from smart_async.keys.algorithms import ALGORITHMS, Algorithm
 from smart_async.keys.base64url import b64url_decode, b64url_encode
 from smart_async.keys.jwks import VerificationKey
 from smart_async.limits import JWS_HEADER_BYTES, JWS_PAYLOAD_BYTES, JWS_SIGNATURE_BYTES
-from smart_async.messages import JSON, JSONObject, clean_text, strict_loads
+from smart_async.messages import JSON, JSONObject, clean_text, discreet, strict_loads
 
 __all__ = (
     "VerifiedJWS",
@@ -56,6 +56,7 @@ class VerifiedJWS(NamedTuple):
     payload: bytes
     """The payload as it was signed."""
 
+    @discreet
     def claims(self, error: type[ProtocolError] = ProtocolError) -> JSONObject:
         """
         Return the payload's JSON object.
@@ -120,6 +121,7 @@ def compact(signing_input: bytes, signature: bytes) -> str:
     return f"{signing_input.decode('ascii')}.{b64url_encode(signature)}"
 
 
+@discreet
 def verify_jws(
     token: str,
     keys: Iterable[VerificationKey],
@@ -159,6 +161,7 @@ def verify_jws(
     return VerifiedJWS(parts.header, parts.payload)
 
 
+@discreet
 def has_key_for(
     token: str,
     keys: Iterable[VerificationKey],

@@ -16,6 +16,7 @@ from smart_async.keys.jwks import public_jwk
 from smart_async.keys.passphrase import encryption, hidden
 from smart_async.keys.strength import check_key
 from smart_async.limits import RSA_BITS_MAX, RSA_BITS_MIN
+from smart_async.messages import discreet
 
 if TYPE_CHECKING:
     from smart_async.keys.load import LoadedKey
@@ -60,6 +61,7 @@ class SigningKey:
         raise TypeError("make a SigningKey with SigningKey.from_pem(...) or one of its other constructors")
 
     @classmethod
+    @discreet
     def from_pem(
         cls,
         data: bytes | str,
@@ -84,6 +86,7 @@ class SigningKey:
         return cls._make(load.load_pem(data, passphrase=passphrase), kid, algorithm)
 
     @classmethod
+    @discreet
     def from_pkcs12(
         cls,
         data: bytes,
@@ -108,6 +111,7 @@ class SigningKey:
         return cls._make(load.load_pkcs12(data, passphrase=passphrase), kid, algorithm)
 
     @classmethod
+    @discreet
     def from_jwk(
         cls,
         jwk: Mapping[str, object] | str | bytes,
@@ -129,6 +133,7 @@ class SigningKey:
         return cls._make(load.load_jwk(jwk), kid, algorithm)
 
     @classmethod
+    @discreet
     def from_jwks(
         cls,
         jwks: Mapping[str, object] | str | bytes,
@@ -167,6 +172,7 @@ class SigningKey:
         return cls._make(load.LoadedKey(key=check_key(cryptography_key)), kid, algorithm)
 
     @classmethod
+    @discreet
     def from_bytes(
         cls,
         data: bytes,

@@ -4,6 +4,7 @@ The words that the core and the world exchange: requests, responses, secrets, fi
 Nothing here knows OAuth. Each subject has its own module; import from here.
 """
 
+from smart_async.messages.discretion import discreet, discreet_init, without_frames
 from smart_async.messages.events import Event, EventName
 from smart_async.messages.findings import Finding, Severity
 from smart_async.messages.http import FORM, Headers, Purpose, Request, Response, form_body
@@ -29,6 +30,8 @@ __all__ = (
     "as_list",
     "as_object",
     "clean_text",
+    "discreet",
+    "discreet_init",
     "form_body",
     "is_loopback",
     "member_names",
@@ -37,4 +40,5 @@ __all__ = (
     "resolve_url",
     "same_base",
     "strict_loads",
+    "without_frames",
 )

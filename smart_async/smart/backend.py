@@ -16,7 +16,7 @@ from smart_async.smart.binding import Binding
 from smart_async.smart.client_secret import PublicClient
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
-from smart_async.smart.grants import request_token
+from smart_async.smart.grants import request_token, sent_secrets
 from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.scopes import Scopes, asked_scopes
 from smart_async.smart.state import ClientState
@@ -86,6 +86,7 @@ def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) ->
         binding=Binding.of(state.config, metadata),
         requested_scope=str(wanted),
         limits=state.limits,
+        sent=sent_secrets(state.config),
     )
     return replace(token, refresh_token=None, findings=(*token.findings, *_findings(wanted, token)))
 

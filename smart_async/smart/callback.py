@@ -15,14 +15,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from smart_async.errors import CallbackError, ConfigurationError, OAuthError, SmartError
+from smart_async.errors import CallbackError, ConfigurationError, OAuthError
 from smart_async.flow import Flow, now
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
-from smart_async.messages import Secret, clean_text
+from smart_async.messages import Secret, clean_text, discreet
 from smart_async.smart.arguments import check_argument
 from smart_async.smart.binding import Binding, check_binding, check_registration, recorded_endpoint
 from smart_async.smart.discovery import discover
-from smart_async.smart.grants import request_token
+from smart_async.smart.grants import request_token, sent_secrets
 from smart_async.smart.oauth_errors import ADVICE
 from smart_async.smart.pending import PendingAuthorization
 from smart_async.smart.sign_in import with_identity
@@ -41,6 +41,7 @@ _VISIBLE = re.compile(r"[ -~]+")
 _AGAIN = "Do not use the code. Start a new login; if this goes on, somebody may be tampering."
 
 
+@discreet
 def parse_callback(pending: PendingAuthorization, callback: Callback, *, now: float) -> str:
     """
     Return the authorization code of a callback that belongs to *pending*.
@@ -61,16 +62,6 @@ def parse_callback(pending: PendingAuthorization, callback: Callback, *, now: fl
 
     Spec: SMART App Launch 2.2, app launch (state); RFC 6749, section 4.1.2; RFC 9207, section 2.4.
     """
-    try:
-        return _code(pending, callback, now=now)
-    except SmartError as exc:
-        # Error reporters show the variables of every frame: none that holds the code stays with the error.
-        raise exc.with_traceback(None)  # noqa: B904 - the same error, not another
-    finally:
-        del callback
-
-
-def _code(pending: PendingAuthorization, callback: Callback, *, now: float) -> str:
     values = _Parameters(pending, callback)
     _check_state(pending, values.get("state"), now=now)
     _check_issuer(pending, values.get("iss"))
@@ -219,15 +210,15 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
         IdTokenError: If the ID token cannot be trusted.
     """
     config = state.config
-    check_argument(
-        pending,
-        PendingAuthorization,
-        "pending",
-        "Read stored JSON with PendingAuthorization.from_json first; the callback comes second.",
-    )
-    check_registration(pending.binding, config, what="pending login")
-    instant = yield from now()
     try:
+        check_argument(
+            pending,
+            PendingAuthorization,
+            "pending",
+            "Read stored JSON with PendingAuthorization.from_json first; the callback comes second.",
+        )
+        check_registration(pending.binding, config, what="pending login")
+        instant = yield from now()
         code = Secret(parse_callback(pending, callback, now=instant.wall))
     finally:
         del callback  # error reporters show the variables of every frame
@@ -250,7 +241,7 @@ def exchange_code(state: ClientState, pending: PendingAuthorization, callback: C
         binding=Binding.of(config, metadata),
         requested_scope=pending.scope,
         limits=state.limits,
-        sent=(code, pending.code_verifier),
+        sent=sent_secrets(config, code, pending.code_verifier),
     )
     openid = "openid" in pending.scope.split(" ")
     return (yield from with_identity(state, metadata, token, nonce=pending.nonce, openid=openid))

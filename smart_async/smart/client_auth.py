@@ -15,7 +15,7 @@ from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.interfaces import AsyncSigner, Signer
 from smart_async.keys import KeyRing, RingSource, holds_ring
-from smart_async.messages import clean_text, parse_url
+from smart_async.messages import clean_text, discreet_init, parse_url
 from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class ClientAuth(Protocol):
         ...
 
 
+@discreet_init
 @dataclass(frozen=True, slots=True)
 class PrivateKeyJWT:
     """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from smart_async.errors import ConfigurationError
-from smart_async.messages import Finding, JSONObject, Secret, as_object, same_base
+from smart_async.messages import Finding, JSONObject, Secret, as_object, discreet, same_base
 from smart_async.smart.binding import Binding, origin_of
 from smart_async.smart.client_auth import ClientAuth, PrivateKeyJWT
 from smart_async.smart.client_metadata import ClientMetadata
@@ -145,6 +145,7 @@ class ClientRegistration:
         )
 
     @classmethod
+    @discreet
     def from_json(cls, text: str | bytes) -> ClientRegistration:
         """
         Read what `to_json` returned.
@@ -156,7 +157,6 @@ class ClientRegistration:
             ConfigurationError: If it is something else, or of a version this release does not know.
         """
         registration = read_stored(text, kind="registration", version=_VERSION, read=_from_members)
-        del text  # error reporters show the variables of every frame
         if registration is None:
             raise ConfigurationError(
                 "This is not a registration that this version of smart-async stored.",

@@ -17,7 +17,7 @@ from urllib.parse import quote_plus
 
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
-from smart_async.messages import Secret
+from smart_async.messages import Secret, discreet_init
 from smart_async.smart.client_auth import Authentication
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class PublicClient:
         return Authentication(fields=(("client_id", config.client_id),))
 
 
+@discreet_init
 @dataclass(frozen=True, slots=True)
 class ClientSecret:
     """

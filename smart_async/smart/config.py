@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
 from smart_async.limits import ASSERTION_BACKDATE, ASSERTION_LIFETIME, RETRY_ATTEMPTS
+from smart_async.messages import discreet_init
 from smart_async.smart.client_auth import ClientAuth
 from smart_async.smart.config_checks import check_config
 from smart_async.smart.vendors import preset_values
@@ -43,6 +44,7 @@ def _knob(default: T, *, extras: bool = False) -> T:
     return cast("T", field(default=_Unset(default), repr=not extras, hash=False if extras else None))
 
 
+@discreet_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmartConfig:
     """

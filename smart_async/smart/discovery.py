@@ -241,28 +241,37 @@ def _lacks_identity(config: SmartConfig, found: _Found) -> bool:
     return wanted or not found.has("token_endpoint")
 
 
+def _extra_headers(state: ClientState) -> tuple[tuple[str, str], ...]:
+    # Made where they are used: error reporters show the variables of every frame.
+    return tuple(state.config.extra_discovery_headers.items())
+
+
 def _well_known(state: ClientState, found: _Found) -> Flow[None]:
-    headers = tuple(state.config.extra_discovery_headers.items())
-    response = yield from _get(state, discovery_request(found.url, headers=headers, limits=state.limits))
+    response = yield from _get(
+        state, discovery_request(found.url, headers=_extra_headers(state), limits=state.limits)
+    )
     found.add("well-known", _document(response, state.limits))
     found.findings = _media_type(response)
     found.lifetime = metadata_lifetime(response)
 
 
 def _capability_statement(state: ClientState, found: _Found) -> Flow[None]:
-    headers = tuple(state.config.extra_discovery_headers.items())
     response = yield from _get(
-        state, capability_statement_request(state.config.fhir_base, headers=headers, limits=state.limits)
+        state,
+        capability_statement_request(
+            state.config.fhir_base, headers=_extra_headers(state), limits=state.limits
+        ),
     )
     found.add("capability-statement", parse_capability_statement(response, limits=state.limits))
     found.lifetime = metadata_lifetime(response)
 
 
 def _openid_configuration(state: ClientState, found: _Found) -> Flow[None]:
-    headers = tuple(state.config.extra_discovery_headers.items())
     url = f"{state.config.fhir_base.removesuffix('/')}/.well-known/openid-configuration"
     try:
-        response = yield from _get(state, discovery_request(url, headers=headers, limits=state.limits))
+        response = yield from _get(
+            state, discovery_request(url, headers=_extra_headers(state), limits=state.limits)
+        )
         document = _document(response, state.limits)
     except DiscoveryError:
         return  # the last rung; what is still missing is reported by whoever needs it

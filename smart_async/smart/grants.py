@@ -15,12 +15,16 @@ from smart_async.limits import Limits
 from smart_async.messages import FORM, Headers, Request, Response, Secret, form_body
 from smart_async.smart.binding import origin_of
 from smart_async.smart.client_auth import Authentication
+from smart_async.smart.config import SmartConfig
 from smart_async.smart.endpoint_auth import check_kept_origin
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.retries import CODE, HARMLESS, Retries, repeated
 from smart_async.smart.state import ClientState
 
-__all__ = ("request_token", "token_request")
+__all__ = ("request_token", "sent_secrets", "token_request")
+
+
+_SHORTEST = 6
 
 
 def token_request(
@@ -153,3 +157,18 @@ def _unknown(error: TransportError) -> OutcomeUnknownError:
             "twice. Start a new login, or for a refresh keep the old token and try it once more."
         ),
     )
+
+
+def sent_secrets(config: SmartConfig, *secrets: Secret) -> tuple[Secret, ...]:
+    """
+    Return what was sent that no error may quote: *secrets*, the client's own, and what the caller adds.
+
+    Args:
+        config: The registration.
+        secrets: The secrets of this request.
+    """
+    added = (*config.extra_token_params.values(), *config.extra_token_headers.values())
+    shared = getattr(config.client_auth, "secret", None)
+    own = (shared,) if isinstance(shared, Secret) else ()
+    # Shorter ones are words that an error needs: v1, test, patient 7.
+    return (*secrets, *own, *(Secret(value) for value in added if len(value) >= _SHORTEST))

@@ -18,7 +18,7 @@ from smart_async.keys.base64url import b64url_encode
 from smart_async.keys.jwks import VerificationKey
 from smart_async.keys.jws import has_key_for, verify_jws
 from smart_async.limits import CLOCK_SKEW, ID_TOKEN_AGE
-from smart_async.messages import JSON, Finding, JSONObject, Secret, as_list
+from smart_async.messages import JSON, Finding, JSONObject, Secret, as_list, discreet
 from smart_async.smart.identity import Identity, identity_from_claims
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.server_keys import server_keys
@@ -45,6 +45,7 @@ _LATEST = 2.0**53
 _AGAIN = "Do not sign the user in. Start a new login; if it goes on, ask the server's operator."
 
 
+@discreet
 def verify_id_token(
     token: Secret,
     *,

@@ -28,6 +28,7 @@ from smart_async.smart.binding import check_binding
 from smart_async.smart.client_auth import Authentication
 from smart_async.smart.discovery import discover
 from smart_async.smart.endpoint_auth import authenticate_at, check_token
+from smart_async.smart.grants import sent_secrets
 from smart_async.smart.launch import LaunchContext, parse_launch_context
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.oauth_errors import parse_oauth_error
@@ -204,7 +205,9 @@ def introspect(state: ClientState, token: Token) -> Flow[TokenStatus]:
             advice="Some servers have one that they do not list: set introspection_endpoint.",
         )
     response = yield from repeated(state, lambda: _ask(state, metadata, endpoint, token), HARMLESS)
-    status = parse_introspection(response, limits=state.limits, sent=(token.access_token,))
+    status = parse_introspection(
+        response, limits=state.limits, sent=sent_secrets(state.config, token.access_token)
+    )
     return replace(status, findings=(*status.findings, *_differences(status, token)))
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.interfaces import AsyncSigner, Signer
-from smart_async.messages import Secret
+from smart_async.messages import Secret, discreet
 from smart_async.smart.assertions import sign_assertion
 from smart_async.smart.binding import Binding
 from smart_async.smart.client_auth import check_algorithm
 from smart_async.smart.discovery import discover
-from smart_async.smart.grants import request_token
+from smart_async.smart.grants import request_token, sent_secrets
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.scopes import Scopes, asked_scopes
 from smart_async.smart.state import ClientState
@@ -58,8 +58,10 @@ def jwt_bearer_token(
 
     Spec: RFC 7523, sections 2.1 and 3.
     """
-    ready = _ready(assertion)
-    del assertion  # error reporters show the variables of every frame
+    try:
+        ready = _ready(assertion)
+    finally:
+        del assertion  # error reporters show the variables of every frame
     if (key is None) == (ready is None):
         raise ConfigurationError("Give either a key or an assertion, and not both.", field="key")
     if key is not None and not isinstance(key, Signer | AsyncSigner):
@@ -85,10 +87,11 @@ def jwt_bearer_token(
         binding=Binding.of(state.config, metadata),
         requested_scope=wanted or "",
         limits=state.limits,
-        sent=(sent,),
+        sent=sent_secrets(state.config, sent),
     )
 
 
+@discreet
 def _ready(assertion: Secret | str | None) -> Secret | None:
     if isinstance(assertion, str):
         assertion = Secret(assertion)

@@ -17,7 +17,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 from smart_async.errors import ConfigurationError, LaunchRejectedError
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
-from smart_async.messages import JSON, Finding, JSONObject, as_list, as_object, clean_text, parse_url
+from smart_async.messages import (
+    JSON,
+    Finding,
+    JSONObject,
+    as_list,
+    as_object,
+    clean_text,
+    discreet,
+    discreet_init,
+    parse_url,
+)
 from smart_async.smart.arguments import check_argument
 
 __all__ = ("EHRLaunch", "FhirContextItem", "LaunchContext", "is_fhir_id", "parse_launch_context")
@@ -31,6 +41,7 @@ _DOTS = frozenset({".", ".."})
 _CONTEXT_ITEMS = 100
 
 
+@discreet_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EHRLaunch:
     """
@@ -60,6 +71,7 @@ class EHRLaunch:
                 raise _rejected(f"The launch parameter {name} is missing, too long or not plain ASCII.")
 
     @classmethod
+    @discreet
     def from_url(cls, url: str) -> EHRLaunch:
         """
         Read the URL with which an EHR opened the app. Other parameters are ignored.

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote, quote_plus
 
 from smart_async.errors import OAuthError, ProtocolError
 from smart_async.limits import ERROR_BODY_BYTES, ERROR_TEXT
@@ -144,7 +145,9 @@ def _without(text: str | None, sent: Iterable[Secret]) -> str | None:
     if text is None:
         return None
     for secret in sent:
-        text = text.replace(secret.reveal(), _HIDDEN)
+        # Servers quote whole requests, too, and then it is encoded as it was in the form.
+        for written in (secret.reveal(), quote_plus(secret.reveal()), quote(secret.reveal(), safe="")):
+            text = text.replace(written, _HIDDEN) if written else text
     return clean_text(_JWT.sub(_HIDDEN, text))
 
 

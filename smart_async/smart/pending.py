@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.limits import GET_URL_LENGTH
-from smart_async.messages import Finding, Secret, parse_url, strict_loads
+from smart_async.messages import Finding, Secret, discreet, parse_url, strict_loads
 from smart_async.smart.binding import Binding
 from smart_async.smart.pkce import CODE_CHALLENGE_METHOD, code_challenge
 
@@ -165,6 +165,7 @@ class PendingAuthorization:
         return json.dumps(members)
 
     @classmethod
+    @discreet
     def from_json(cls, text: str | bytes) -> PendingAuthorization:
         """
         Read what `to_json` returned.

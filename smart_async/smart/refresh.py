@@ -12,7 +12,7 @@ from smart_async.messages import Secret
 from smart_async.smart.binding import Binding, check_binding, check_registration
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.discovery import discover
-from smart_async.smart.grants import request_token
+from smart_async.smart.grants import request_token, sent_secrets
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.retries import HARMLESS, ROTATING
 from smart_async.smart.scopes import Scopes, asked_scopes
@@ -130,7 +130,7 @@ def exchange_refresh_token(
         requested_scope=narrowed or str(token.launch_scopes),
         previous=token,
         limits=state.limits,
-        sent=(refresh_token, token.access_token),
+        sent=sent_secrets(state.config, refresh_token, token.access_token),
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from smart_async.errors import ConfigurationError, OutcomeUnknownError, TransportError
 from smart_async.flow import Flow
 from smart_async.limits import Limits
-from smart_async.messages import Headers, JSONObject, Request, Response, Secret
+from smart_async.messages import Headers, JSONObject, Request, Response, Secret, discreet
 from smart_async.smart.arguments import check_argument
 from smart_async.smart.binding import Binding
 from smart_async.smart.client_metadata import ClientMetadata
@@ -96,9 +96,11 @@ def register(
 
     Spec: RFC 7591, section 3.
     """
+    try:
+        token = _secret(initial_access_token)
+    finally:
+        del initial_access_token  # error reporters show the variables of every frame
     allowed = check_allowed(allow_changes)
-    token = _secret(initial_access_token)
-    del initial_access_token  # error reporters show the variables of every frame
     check_metadata(client_metadata)
     client_metadata.check_urls(allow_insecure_loopback=state.config.allow_insecure_loopback)
     metadata = yield from discover(state)
@@ -190,6 +192,7 @@ def check_metadata(client_metadata: ClientMetadata) -> None:
     )
 
 
+@discreet
 def _secret(token: Secret | str | None) -> Secret | None:
     if token is None:
         return None

@@ -18,6 +18,7 @@ from smart_async.smart.binding import check_binding
 from smart_async.smart.client_auth import Authentication
 from smart_async.smart.discovery import discover
 from smart_async.smart.endpoint_auth import authenticate_at, check_token
+from smart_async.smart.grants import sent_secrets
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.oauth_errors import parse_oauth_error
 from smart_async.smart.redirects import refuse_redirect
@@ -123,7 +124,7 @@ def revoke(state: ClientState, token: Token) -> Flow[None]:
         attempt = partial(_ask, state, metadata, endpoint, secret, hint)
         response = yield from repeated(state, attempt, HARMLESS)
         try:
-            parse_revocation(response, sent=tuple(each for each, _ in secrets))
+            parse_revocation(response, sent=sent_secrets(config, *(each for each, _ in secrets)))
         except (OAuthError, ProtocolError) as exc:
             failures.append(exc)
     if failures:

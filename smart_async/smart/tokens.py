@@ -14,14 +14,7 @@ from dataclasses import dataclass, field
 
 from smart_async.errors import ConfigurationError
 from smart_async.limits import TOKEN_BYTES
-from smart_async.messages import (
-    JSON,
-    Finding,
-    JSONObject,
-    Secret,
-    as_object,
-    same_base,
-)
+from smart_async.messages import JSON, Finding, JSONObject, Secret, as_object, discreet, same_base
 from smart_async.smart.authorization_details import AuthorizationDetail, parse_authorization_details
 from smart_async.smart.binding import Binding
 from smart_async.smart.identity import Identity, identity_from_claims
@@ -176,6 +169,7 @@ class Token:
         )
 
     @classmethod
+    @discreet
     def from_json(cls, text: str | bytes) -> Token:
         """
         Read what `to_json` returned.
@@ -187,7 +181,6 @@ class Token:
             ConfigurationError: If it is something else, or of a version this release does not know.
         """
         token = read_stored(text, kind="token", version=_VERSION, read=_from_members)
-        del text  # error reporters show the variables of every frame
         if token is None:
             raise ConfigurationError(
                 "This is not a token that this version of smart-async stored.",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from smart_async.errors import ConfigurationError, TransportError
-from smart_async.messages import Request, Response
+from smart_async.messages import Request, Response, discreet
 from smart_async.transports._engine import KEEP_ALIVE, ClientCertificate, Engine, Family, Options
 
 __all__ = ("BaseTransport", "opened")
@@ -19,6 +19,7 @@ class BaseTransport:
 
     family: ClassVar[Family]
 
+    @discreet
     def __init__(
         self,
         *,

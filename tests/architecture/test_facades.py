@@ -38,16 +38,24 @@ def methods(request: pytest.FixtureRequest, sources: list[Any]) -> list[Any]:
 
 
 def test_methods_are_one_return(methods: list[Any]) -> None:
-    """Each method is a docstring and one return: a branch in a facade is a flow in the wrong place."""
+    """
+    Each method is a docstring and one return: a branch in a facade is a flow in the wrong place.
+
+    One that is given a secret makes its flow, forgets the secret and runs the flow, since error reporters
+    show the variables of every frame.
+    """
     assert len(methods) > 5
     for method in methods:
         if method.name in CLOSING:
             continue
         docstring, *body = method.body
         assert isinstance(docstring, ast.Expr), f"{method.name} has no docstring"
-        assert [type(statement) for statement in body] == [ast.Return], method.name
+        kinds = [type(statement) for statement in body]
+        assert kinds in ([ast.Return], [ast.Assign, ast.Delete, ast.Return]), method.name
         branches = (ast.IfExp, ast.BoolOp, ast.comprehension)
-        assert not [node for node in ast.walk(body[0]) if isinstance(node, branches)], method.name
+        assert not [
+            node for statement in body for node in ast.walk(statement) if isinstance(node, branches)
+        ], method.name
 
 
 def test_same_names() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import json
+import pickle
 import textwrap
 from dataclasses import replace
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -349,6 +351,15 @@ def test_both_clients_have_the_same_methods():
     )
 
 
+def test_a_client_is_never_copied(colour, config):
+    """A copy would share connections and an event loop, and a pickle would hold what the client is given."""
+    client = colour.make(config)
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="never copied"):
+            copied(client)
+    colour.close(client)
+
+
 def test_every_public_method_is_one_statement():
     """A facade decides nothing: one statement per method, the docstring apart."""
     for client in (SmartClient, AsyncSmartClient):
@@ -361,7 +372,9 @@ def test_every_public_method_is_one_statement():
                     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant)
                 ]
                 # Closing is more than one thing: what is in use, then the transport.
-                assert len(code) == 1 or function.name in ("close", "aclose"), function.name
+                # A method that is given a secret makes its flow, forgets the secret, and runs the flow.
+        forgets = [type(node) for node in code] == [ast.Assign, ast.Delete, ast.Return]
+        assert len(code) == 1 or forgets or function.name in ("close", "aclose"), function.name
 
 
 # ------------------------------------------------------------------------ against the sandbox
