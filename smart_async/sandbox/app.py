@@ -165,7 +165,7 @@ def build_app(
             return conduct.web(_preflight(), origin)
         outcome = conduct.run(case, judge)
         if outcome.delay:
-            await line_of(request.scope).wait(outcome.delay)
+            await line_of(request.scope).wait(outcome.delay, request.receive)
         return _Silence() if outcome.response is None else conduct.web(outcome.response, origin)
 
     async def receive(request: WebRequest, name: str) -> Case:
@@ -176,12 +176,11 @@ def build_app(
 
     def public(name: str, document: Document) -> Callable[[WebRequest], object]:
         async def serve(request: WebRequest) -> WebResponse:
-            case = await receive(request, name)
-            if request.method not in ("GET", "HEAD", "OPTIONS"):
-                return conduct.web(json_reply({"error": "method not allowed"}, status=405), "*")
-            return await answer(request, case, lend, "*")
+            return await answer(request, await receive(request, name), lend, "*")
 
-        def lend(case: Case) -> Response:  # noqa: ARG001 - it is the same for everybody
+        def lend(case: Case) -> Response:
+            if case.received.method not in ("GET", "HEAD"):
+                return json_reply({"error": "method not allowed"}, status=405)
             return document()
 
         return serve

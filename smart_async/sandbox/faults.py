@@ -116,7 +116,8 @@ class Faults:
         Args:
             name: Its kind: a key of `KINDS`.
             client: The id of the client it is for; all clients by default. Where a request has not been
-                judged yet, the client is the one that it claims to come from.
+                judged yet, the client is the one that it claims to come from; documents that
+                anybody may fetch are fetched by no client.
             times: How often it strikes. Without it, as often as its kind says: single blows strike once,
                 lasting conditions always.
             always: Strike always, whatever the kind says.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Protocol
 
 import anyio
@@ -16,7 +17,7 @@ LINE = "smart_async.sandbox.line"
 class Line(Protocol):
     """The connection that a request came by."""
 
-    async def wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float, receive: Any) -> None:
         """Let the client wait for its answer."""
         ...
 
@@ -36,9 +37,11 @@ class SocketLine:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
 
-    async def wait(self, seconds: float) -> None:
-        """Wait, while other requests are answered."""
-        await asyncio.sleep(seconds)
+    async def wait(self, seconds: float, receive: Any) -> None:
+        """Wait, while other requests are answered, for as long as the client does."""
+        with suppress(TimeoutError):
+            # After the body nothing comes but the news that the client has gone.
+            _ = await asyncio.wait_for(receive(), seconds)
 
     async def drop(self, receive: Any) -> None:
         """Reset the connection, and wait until the server has noticed: it would answer 500 otherwise."""
@@ -53,7 +56,7 @@ class MemoryLine:
         self.seconds = 0.0
         self.dropped = False
 
-    async def wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float, receive: Any) -> None:  # noqa: ARG002 - the interface's
         """Tell the transport how long to wait."""
         self.seconds += seconds
 
@@ -65,7 +68,7 @@ class MemoryLine:
 class BareLine:
     """A connection of a server that the sandbox does not know."""
 
-    async def wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float, receive: Any) -> None:  # noqa: ARG002 - the interface's
         """Wait, while other requests are answered."""
         await anyio.sleep(seconds)
 

@@ -409,6 +409,16 @@ def test_slow_on_a_socket(hand):
         assert time.monotonic() - before >= 0.3
 
 
+def test_a_client_that_gives_up(hand):
+    """A server that is to be slow for a minute does not hold up its end for a client that has gone."""
+    with serve(hand.sandbox) as sandbox:
+        sandbox.faults.add("slow", seconds=60)
+        with pytest.raises(httpx.ReadTimeout):
+            post(sandbox, hand, timeout=0.05)
+        before = time.monotonic()
+    assert time.monotonic() - before < 1
+
+
 def test_the_date_on_a_socket(hand):
     """There is one Date header, and it is the sandbox's and not the server library's."""
     with serve(hand.sandbox) as sandbox:

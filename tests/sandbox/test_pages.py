@@ -97,6 +97,12 @@ def test_controls_have_names(asking, surfer):
         assert all(one.get("title") for one in page.all("iframe")), name
 
 
+def test_errors_are_in_the_title(asking, surfer):
+    """A page that came back with an error says so first, for those who hear it."""
+    for name, page in every_page(asking, surfer):
+        assert page.all("title")[0].text.startswith("Error: ") == name.endswith("with error"), name
+
+
 def test_policy(asking, surfer):
     """Nothing runs, nothing comes from elsewhere, and only the sandbox itself may frame a sign-in."""
     for name, page in every_page(asking, surfer):

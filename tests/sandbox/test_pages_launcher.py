@@ -106,6 +106,9 @@ def test_links_into_the_launcher(surfer):
     page = surfer.go("/?client=asymmetric&patient=patient-ember&launch_type=standalone")
     chosen = [one["value"] for one in page.one("patient").all("option") if "selected" in one.attributes]
     assert (chosen, "checked" in page.one("launch-standalone").attributes) == (["patient-ember"], True)
+    page = surfer.go("/?patient=patient-ember&user=Patient/patient-ember")
+    chosen = [one["value"] for one in page.all("option") if "selected" in one.attributes]
+    assert chosen == ["patient-ember", "Patient/patient-ember"]
 
 
 def test_without_apps(make_hand, surfer):
