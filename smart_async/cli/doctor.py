@@ -41,9 +41,6 @@ answer read; the token is thrown away. The report is safe to paste into a ticket
 
 It exits with 0 if nothing is wrong, 2 if it is the key or a setting, 3 if the server is asked and says no (or
 will), and 4 if it cannot be reached.
-
-Example: smart-async doctor --fhir-base https://ehr.example.com/r4 --client-id app --key key.pem --kid key-1
---jwks-url https://app.example.com/jwks.json --try
 """
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red", "skipped": "dim"}
 _OURS = ("configuration", "key-", "signing-")

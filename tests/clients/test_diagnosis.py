@@ -8,6 +8,7 @@ import ssl
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -105,10 +106,16 @@ def test_no_configuration_at_all(look: Any) -> None:
         look(None)
 
 
+@cache
+def some_keys() -> tuple[SigningKey, SigningKey, SigningKey]:
+    """An elliptic-curve key, an RSA key, and one without a kid of its own."""
+    rsa = SigningKey.generate("RS384", kid="rsa", key_size=2048)
+    return SigningKey.generate("ES384", kid="ec"), rsa, SigningKey.generate("ES384")
+
+
 def healthy_setups(sandbox: Sandbox) -> list[tuple[SmartConfig, dict[str, Any]]]:
     """Ten registrations in which nothing is wrong."""
-    ec, rsa = SigningKey.generate("ES384", kid="ec"), SigningKey.generate("RS384", kid="rsa", key_size=2048)
-    unnamed = SigningKey.generate("ES384")
+    ec, rsa, unnamed = some_keys()
     base = {"fhir_base": sandbox.fhir_base}
     url = "https://app.example.net/jwks.json"
     for name, keys in (("ec", [ec]), ("rsa", [rsa]), ("unnamed", [unnamed]), ("both", [ec, rsa])):

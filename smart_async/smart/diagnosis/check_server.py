@@ -167,13 +167,14 @@ def _judge_probe(probe: Fetched, evidence: Evidence, sheet: Sheet) -> None:
 
 
 def _is_odd_one_out(metadata: SmartMetadata) -> bool:
-    # Many servers keep their authorization on another host; then all of its endpoints are there.
-    others = {_site(url) for name in _OTHERS if (url := getattr(metadata, name))} | {
-        _site(metadata.fhir_base)
-    }
+    # Many servers keep their authorization on another host; then all of its endpoints are there. Where the
+    # token endpoint is the only one there is nothing that it could be at odds with.
+    others = {_site(url) for name in _OTHERS if (url := getattr(metadata, name))}
+    given = metadata.sources.get("token_endpoint") == "configuration"
     return (
-        metadata.sources.get("token_endpoint") != "configuration"
-        and _site(metadata.token_endpoint) not in others
+        bool(others)
+        and not given
+        and _site(metadata.token_endpoint) not in others | {_site(metadata.fhir_base)}
     )
 
 

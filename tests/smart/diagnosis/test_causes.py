@@ -558,6 +558,15 @@ def test_the_token_endpoint_elsewhere(world: Any, refuse: Any, document: Any) ->
     assert world.causes(try_token=False) == ["token-endpoint-host", "server-unreachable"]
 
 
+def test_authorization_on_a_host_of_its_own(world: Any, document: Any) -> None:
+    """Many servers keep all of it elsewhere, or name no other endpoint at all."""
+    elsewhere = "https://login.example.org/token"
+    world.pages[elsewhere] = world.pages[TOKEN]
+    for authorize in ("https://login.example.org/authorize", None):
+        document(token_endpoint=elsewhere, authorization_endpoint=authorize)
+        assert (world.causes(), world.causes(try_token=False)) == ([], [])
+
+
 @pytest.mark.parametrize("problem", ["expired", "name", "self-signed", "untrusted", "old", "failed"])
 def test_what_the_handshake_showed(world: Any, problem: Any) -> None:
     """The look at TLS says more than the error that a transport raised."""
