@@ -130,8 +130,8 @@ class Diagnosis:
             return f"{worked}{how[first.certainty]}: {first.title}{others}"
         if self.granted:
             remarks = sum(check.status == "warning" for check in self.checks)
-            more = f" {remarks} remark(s) below are worth knowing." if remarks else ""
-            return f"A token was issued; nothing is wrong.{more}"
+            told = f" {remarks} remark(s) below are worth knowing." if remarks else ""
+            return f"A token was issued; nothing is wrong.{told}"
         return (
             "Nothing wrong was found. No token was asked for, so the server's own view is not in this; "
             "--try (try_token=True) adds it."
