@@ -47,7 +47,7 @@ def given_token(file: Path | None) -> Secret | None:
     """
     if file is not None and str(file) != "-":
         text = read_private(file, field="token_file")
-    elif file is None and sys.stdin.isatty():
+    elif file is None and (sys.stdin is None or sys.stdin.isatty()):
         return None
     else:
         text = read_stdin(field="token_file")

@@ -117,6 +117,8 @@ def read_stdin(*, field: str) -> str:
     Raises:
         ConfigurationError: If it is too long, or no text.
     """
+    if sys.stdin is None:  # closed by whoever started this
+        return ""
     stream = getattr(sys.stdin, "buffer", None)
     data = sys.stdin.read(DOCUMENT_BYTES + 1).encode() if stream is None else stream.read(DOCUMENT_BYTES + 1)
     return _text(data, "Standard input", field)

@@ -72,6 +72,10 @@ class Way:
             trust_env=self.trust_env,
         )
         try:
-            yield SmartClient(config, transport=transport, timeouts=timeouts(self.timeout), store=store)
+            # Closing it waits for a renewal in progress, also when the user has pressed Ctrl-C.
+            with SmartClient(
+                config, transport=transport, timeouts=timeouts(self.timeout), store=store
+            ) as client:
+                yield client
         finally:
             transport.close()

@@ -216,7 +216,7 @@ class Who:
         known = os.environ.get(_SECRET, "").rstrip("\r\n")
         if known or not self.secret_prompt:
             return Secret(known) if known else None
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise ConfigurationError(
                 "There is no terminal to ask for the client secret on.",
                 field="secret_prompt",

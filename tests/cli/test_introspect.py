@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,6 +131,36 @@ def scripted(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> None:
     }
     transport = ScriptedTransport(json_response(document), json_response(answer))
     monkeypatch.setattr(way, "open_transport", lambda *_, **__: transport)
+
+
+def test_an_endpoint_elsewhere_has_to_be_trusted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token goes to another origin only if --trusted-origin says so; the advice names the option."""
+    document = {"token_endpoint": "https://a.example/token", "introspection_endpoint": "https://b.example/i"}
+    words = ["introspect", "--fhir-base", "https://a.example/r4", "--client-id", "app", "--json"]
+    done = []
+    for trust in ([], ["--trusted-origin", "https://b.example"]):
+        transport = ScriptedTransport(json_response(document), json_response({"active": False}))
+        monkeypatch.setattr(way, "open_transport", lambda *_, to=transport, **__: to)
+        done.append(run(*words, *trust, input=CANARY))
+        assert (transport.unused == 0) == bool(trust)
+    error = json.loads(done[0].stdout)["error"]
+    assert (error["class"], "--trusted-origin" in error["advice"]) == ("EndpointChangedError", True)
+    assert [each.exit_code for each in done] == [3, 0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a descriptor")
+@pytest.mark.parametrize("words", ["introspect", "introspect --token-file -", "introspect --secret-prompt"])
+def test_a_closed_stdin_is_no_traceback(words: str) -> None:
+    """Started without standard input at all, the command says what is missing."""
+    line = (
+        f"{sys.executable} -m smart_async {words} --fhir-base https://a.example --client-id a --no-store <&-"
+    )
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "Traceback" in done.stderr, done.stderr.startswith("Error: ")) == (
+        2,
+        False,
+        True,
+    )
 
 
 def test_a_token_that_the_server_repeats_is_masked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,22 @@ def test_where_no_browser_opens_the_url_is_printed(
     assert (done.exit_code, "Open this URL" in done.stderr) == (4, True)
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_ctrl_c_ends_the_wait(
+    run: Run, app: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """A user who gives up gets the shell back, without a traceback, and the port is free again."""
+
+    def give_up(_: str) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(webbrowser, "open", give_up)
+    done = run("login", *app.public, *words)
+    port = app.public[app.public.index("--port") + 1]
+    with socket.create_server(("127.0.0.1", int(port))):
+        assert (done.exit_code, "Traceback" in done.output) == (130, False)
+
+
 BROWSER = """
 import sys, urllib.request
 sys.stdout.write("chatter of a browser\\n")
