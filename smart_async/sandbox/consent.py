@@ -124,10 +124,13 @@ class Consent:
         return redirect(redirect_uri, {**answer, "iss": self.place.issuer}, status=status)
 
     def _context(self, asked: Asked, granted: tuple[str, ...], patient: str) -> dict[str, Any]:
-        if asked.launch is not None:
+        if asked.launch is not None and "launch" in granted:
             return asked.launch.context
         if not _about_patient(granted):
             return {}
+        if asked.launch is not None:
+            names = ("patient", "need_patient_banner")
+            return {name: value for name, value in asked.launch.context.items() if name in names}
         encounter = self.charts.first_encounter(patient) if "launch/encounter" in granted else None
         return self.charts.context(patient, encounter)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from starlette.applications import Starlette
 
@@ -17,6 +16,7 @@ from smart_async.sandbox.client_keys import Fetch, fetch_jwks
 from smart_async.sandbox.clients import SandboxClient
 from smart_async.sandbox.data import DEFAULT_USER, synthetic_resources
 from smart_async.sandbox.faults import Faults
+from smart_async.sandbox.replies import with_query
 from smart_async.sandbox.settings import Place, Settings
 from smart_async.sandbox.transport import SandboxTransport
 from smart_async.sandbox.verdicts import Case, Exchange, Received, Replay, Verdict
@@ -258,8 +258,7 @@ class Sandbox:
         Spec: SMART App Launch 2.2, EHR launch.
         """
         handle = self.new_launch(patient=patient, encounter=encounter, **members)
-        query = urlencode({"iss": self.fhir_base, "launch": handle}, quote_via=quote)
-        return f"{app_launch_url}{'&' if '?' in app_launch_url else '?'}{query}"
+        return with_query(app_launch_url, {"iss": self.fhir_base, "launch": handle})
 
     def transport(self) -> SandboxTransport:
         """Return a new transport that reaches the sandbox in memory, for sync and async clients."""
@@ -304,8 +303,6 @@ class Sandbox:
     def _browse(self, url: str, form: Mapping[str, str] | None) -> Response:
         request = Request(method="GET", url=url, purpose="fhir")
         if form is not None:
-            headers = Headers([("Content-Type", FORM)])
-            request = Request(
-                method="POST", url=url, purpose="fhir", headers=headers, body=form_body(form.items())
-            )
+            body, headers = form_body(form.items()), Headers([("Content-Type", FORM)])
+            request = Request(method="POST", url=url, purpose="fhir", headers=headers, body=body)
         return self.transport().send(request, Timeouts())

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from smart_async.messages import Headers, Response
 from smart_async.sandbox.verdicts import RefusedError
 
-__all__ = ("NO_STORE", "error_json", "json_reply", "redirect", "see_other")
+__all__ = ("NO_STORE", "error_json", "json_reply", "redirect", "see_other", "with_query")
 
 NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 """The header fields of every answer that carries a credential."""
@@ -39,15 +39,20 @@ def error_json(refusal: RefusedError) -> Response:
     return json_reply(document, status=refusal.status, headers=(*NO_STORE, *refusal.headers))
 
 
+def with_query(target: str, parameters: Mapping[str, str]) -> str:
+    """Return *target*, whose own query is kept, with *parameters* added."""
+    return f"{target}{'&' if '?' in target else '?'}{urlencode(parameters, quote_via=quote)}"
+
+
 def redirect(target: str, parameters: Mapping[str, str], *, status: int) -> Response:
     """
     Send the browser to *target*, whose own query is kept, with *parameters* added.
 
     Spec: RFC 6749, sections 3.1.2 and 4.1.2.
     """
-    joint = "&" if "?" in target else "?"
-    location = f"{target}{joint}{urlencode(parameters, quote_via=quote)}"
-    headers = Headers([("Location", location), ("Referrer-Policy", "no-referrer"), *NO_STORE])
+    headers = Headers(
+        [("Location", with_query(target, parameters)), ("Referrer-Policy", "no-referrer"), *NO_STORE]
+    )
     return Response(status=status, headers=headers)
 
 

@@ -114,6 +114,26 @@ def test_ehr_launch(asking, surfer):
     assert (token["patient"], token["encounter"]) == ("patient-basil", "encounter-basil-3")
 
 
+@pytest.mark.parametrize(
+    ("kept", "context"),
+    [
+        (("launch", "openid"), {"patient", "encounter", "need_patient_banner"}),
+        (("patient/*.rs",), {"patient", "need_patient_banner"}),
+        (("openid",), set()),
+    ],
+)
+def test_narrowing_a_launch(asking, surfer, kept, context):
+    """Without the scope launch the app learns no more of what is open than its other scopes need."""
+    launch = asking.sandbox.new_launch(
+        patient="patient-basil", encounter="encounter-basil-3", user="Practitioner/doctor-demo"
+    )
+    scopes = ("launch", "openid", "patient/*.rs")
+    page = surfer.go(authorize(asking, launch=launch, scope=" ".join(scopes)))
+    unticked = {f"scope__{n}": ... for n, scope in enumerate(scopes, start=1) if scope not in kept}
+    token = token_of(asking, page.submit("decision", press="allow", **unticked))
+    assert {"patient", "encounter", "need_patient_banner"} & token.keys() == context
+
+
 def test_launch_without_a_user(asking, surfer):
     """A launch of nobody's asks who is there, and not for a patient."""
     launch = asking.sandbox.new_launch(patient="patient-gale")

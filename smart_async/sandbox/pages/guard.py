@@ -107,9 +107,10 @@ class Guard:
         site = received.headers.get("sec-fetch-site", "same-origin")
         fields = post_fields(received, rule="form")
         sent = fields.pop("form_token", "")
-        if site not in ("same-origin", "none") or not browser.known:
-            raise PageError("form", status=403)
-        if not hmac.compare_digest(sent.encode(), browser.token.encode()):
+        # A browser without the cookie got a name just now, and with it a token that no form can hold.
+        if site not in ("same-origin", "none") or not hmac.compare_digest(
+            sent.encode(), browser.token.encode()
+        ):
             raise PageError("form", status=403)
         return fields
 

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from smart_async.errors import ConfigurationError
 from smart_async.messages import Response, parse_url
@@ -19,7 +18,7 @@ from smart_async.sandbox.pages.guard import Browser, query_of
 from smart_async.sandbox.pages.people import named, users
 from smart_async.sandbox.pages.render import Renderer, filled, source_of
 from smart_async.sandbox.pages.texts import PageError
-from smart_async.sandbox.replies import see_other
+from smart_async.sandbox.replies import see_other, with_query
 from smart_async.sandbox.settings import Place, Settings
 from smart_async.sandbox.verdicts import Received
 
@@ -142,8 +141,8 @@ class Launcher:
         user = fields.get("user")
         if user is not None:
             _ = self.charts.require(user, field="user")
-        query = {"iss": self.place.fhir_base, "launch": self.grants.new_launch(context, user=user)}
-        return f"{url}{'&' if '?' in url else '?'}{urlencode(query, quote_via=quote)}"
+        handle = self.grants.new_launch(context, user=user)
+        return with_query(url, {"iss": self.place.fhir_base, "launch": handle})
 
     def _origins(self) -> set[str | None]:
         return {source_of(url) for url in self._targets()}
