@@ -28,10 +28,17 @@ __all__ = ("AsyncFamilyTransport",)
 class _Pool:
     """An async pool with a count of its users; once retired, the last of them closes it."""
 
-    def __init__(self, inner: Any, *, retired: bool) -> None:
-        self.inner = inner
+    def __init__(self, engine: Engine, proxy: Proxy | None, *, retired: bool) -> None:
+        self._backend = CarefulBackend(engine.core)
+        self.inner = engine.pool("AsyncConnectionPool", proxy, network_backend=self._backend)
         self.retired = retired
         self.users = 0
+
+    async def aclose(self) -> None:
+        try:
+            await self.inner.aclose()
+        finally:
+            await self._backend.aclose()
 
 
 class _Loop:
@@ -43,7 +50,6 @@ class _Loop:
         self.free = anyio.CapacityLimiter(size)
         self.pools: dict[Proxy | None, _Pool] = {}
         self._engine = engine
-        self._backend = CarefulBackend(engine.core)
 
     @asynccontextmanager
     async def use(self, proxy: Proxy | None, *, fresh: bool) -> AsyncGenerator[Any]:
@@ -60,23 +66,19 @@ class _Loop:
             pool.users -= 1
             if pool.retired and not pool.users:
                 with anyio.CancelScope(shield=True):
-                    await pool.inner.aclose()
+                    await pool.aclose()
 
     def _choose(self, proxy: Proxy | None, *, fresh: bool) -> _Pool:
         if fresh:
-            return self._new_pool(proxy, retired=True)
+            return _Pool(self._engine, proxy, retired=True)
         pool = self.pools.get(proxy)
         if pool is None or pool.retired:
-            pool = self.pools[proxy] = self._new_pool(proxy, retired=False)
+            pool = self.pools[proxy] = _Pool(self._engine, proxy, retired=False)
         return pool
-
-    def _new_pool(self, proxy: Proxy | None, *, retired: bool) -> _Pool:
-        inner = self._engine.pool("AsyncConnectionPool", proxy, network_backend=self._backend)
-        return _Pool(inner, retired=retired)
 
     async def aclose(self) -> None:
         for pool in self.pools.values():
-            await pool.inner.aclose()
+            await pool.aclose()
 
 
 class AsyncFamilyTransport(BaseTransport):

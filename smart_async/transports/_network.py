@@ -151,7 +151,10 @@ def _readable(framing: Framing, info: str) -> bool:
 
 class CarefulBackend:
     """
-    The engine's async network backend, which closes what a cancelled handshake would leave open.
+    The engine's async network backend for one pool, which remembers what is open.
+
+    Cancellation loses connections: in a TLS handshake, and, by asyncio's own kind that no shield stops,
+    wherever the engine closes several. So the pool's owner closes what is left in the end.
 
     Args:
         core: The engine's module.
@@ -160,16 +163,39 @@ class CarefulBackend:
     def __init__(self, core: Any) -> None:
         # anyio's own, on trio too: one behaviour to know.
         self._inner = core.AnyIOBackend()
+        self._open: set[CarefulStream] = set()
 
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> CarefulStream:
         """Open a connection."""
-        return CarefulStream(await self._inner.connect_tcp(*args, **kwargs))
+        return self.watched(await self._inner.connect_tcp(*args, **kwargs))
+
+    def watched(self, inner: Any) -> CarefulStream:
+        """Return *inner* as one of this backend's streams."""
+        stream = CarefulStream(self, inner)
+        self._open.add(stream)
+        return stream
+
+    def forget(self, stream: CarefulStream) -> None:
+        """Take *stream* off the list: it is closed, or another one owns its socket."""
+        self._open.discard(stream)
+
+    async def aclose(self) -> None:
+        """Close all that is open, however often that is interrupted."""
+        interruption: BaseException | None = None
+        while self._open:
+            try:
+                await self._open.pop().aclose()
+            except BaseException as exc:  # raised below, when all are closed
+                interruption = exc
+        if interruption is not None:
+            raise interruption
 
 
 class CarefulStream:
     """One connection of a `CarefulBackend`."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, backend: CarefulBackend, inner: Any) -> None:
+        self._backend = backend
         self._inner = inner
         self._framing = Framing()
 
@@ -187,17 +213,20 @@ class CarefulStream:
     async def aclose(self) -> None:
         """Close the connection."""
         await self._inner.aclose()
+        self._backend.forget(self)
 
     async def start_tls(self, *args: Any, **kwargs: Any) -> CarefulStream:
         """Secure the connection, or close it."""
         import anyio
 
         try:
-            return CarefulStream(await self._inner.start_tls(*args, **kwargs))
+            secured = await self._inner.start_tls(*args, **kwargs)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._inner.aclose()
+                await self.aclose()
             raise
+        self._backend.forget(self)
+        return self._backend.watched(secured)
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the engine wants to know about the connection."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import threading
 
 import anyio
@@ -27,37 +26,6 @@ def anyio_backend(request):
 
 def request_to(server, **fields):
     return Request(method="GET", url=f"{server.url}/r4", purpose="discovery", **fields)
-
-
-@KINDS
-async def test_service_after_many_cancellations(kind, servers):
-    """After thousands of cancellations at random moments the next 12 requests are all served."""
-    server = servers.honest(b"x" * 2000)
-    dice = random.Random(7)
-    async with kind(max_connections=4) as transport:
-        await transport.async_send(request_to(server), Timeouts())
-
-        async def churn():
-            for turn in range(40):
-                with anyio.move_on_after(dice.random() * 0.004):
-                    await transport.async_send(request_to(server, fresh=turn % 5 == 0), Timeouts())
-
-        async with anyio.create_task_group() as group:
-            for _ in range(12):
-                group.start_soon(churn)
-
-        served = []
-
-        async def ask():
-            served.append((await transport.async_send(request_to(server), Timeouts(pool=20))).status)
-
-        async with anyio.create_task_group() as group:
-            for _ in range(12):
-                group.start_soon(ask)
-        assert served == [200] * 12
-        (loop,) = transport._loops.values()
-        assert loop.free.borrowed_tokens == 0
-        assert [pool.users for pool in loop.pools.values()] == [0]
 
 
 @KINDS
