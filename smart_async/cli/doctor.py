@@ -44,7 +44,7 @@ will), and 4 if it cannot be reached.
 """
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red", "skipped": "dim"}
 _OURS = ("configuration", "key-", "signing-")
-_SILENT = ("host-", "proxy-", "tls-", "server-unreachable")
+_SILENT = ("no-answer", "host-", "proxy-", "tls-", "server-unreachable")
 
 
 def add_to(app: typer.Typer) -> None:

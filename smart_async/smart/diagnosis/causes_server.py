@@ -68,6 +68,12 @@ SERVER_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "No connection could be opened, or no answer came in time.",
         "Check host, port and network; a firewall, an allow-list or a missing proxy (--proxy) are usual.",
     ),
+    "no-answer": (
+        95,
+        "The server takes the request, and no usable answer arrives.",
+        "It is slow, breaks off, or answers with something that is not HTTP or far too large.",
+        "Try again, with a higher --timeout too; then tell the operator the time. A proxy may be in between.",
+    ),
     # The discovery document.
     "fhir-base-path": (
         94,

@@ -31,7 +31,7 @@ __all__ = ("judge",)
 
 _SURE = {"certain": 2, "likely": 1, "possible": 0}
 _WRONG_ENDPOINT = ("token-endpoint-host", "token-endpoint-override")
-_SYMPTOMS = ("token-endpoint-", "server-", "host-", "tls-", "proxy-", "blocked")
+_SYMPTOMS = ("token-endpoint-", "server-", "no-answer", "host-", "tls-", "proxy-", "blocked")
 _CHECKS = (
     check_key,
     check_kid,

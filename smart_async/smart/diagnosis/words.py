@@ -83,6 +83,7 @@ _ABOUT_CLIENT = frozenset({"invalid_client", "invalid_request", "invalid_grant",
 _SILENCE: tuple[tuple[str, str], ...] = (
     ("host-unknown", r"resolve|name lookup|getaddrinfo|nodename"),
     ("proxy-failed", r"\bproxy\b"),
+    ("no-answer", r"broke off|broken off|no answer|not over after|not valid HTTP|\banswer has\b|dropped"),
     ("tls-expired", r"certificate.*expired|expired.*certificate"),
     ("tls-name", r"hostname|mismatch|not valid for|doesn.t match|IP address"),
     ("tls-self-signed", r"self.signed"),

@@ -285,7 +285,8 @@ def test_the_clocks(world: Any, ahead: float, cause: list[str]) -> None:
         (TransportError("The server's certificate is not accepted: unable to get issuer."), "tls-untrusted"),
         (TransportError("The handshake failed: unsupported protocol."), "tls-old"),
         (TransportError("No secure connection could be agreed with the server."), "tls-failed"),
-        (TransportError("The answer has more than 262144 bytes."), "server-unreachable"),
+        (TransportError("The answer has more than 262144 bytes."), "no-answer"),
+        (TransportError("No answer came within 10 seconds."), "no-answer"),
     ],
 )
 def test_discovery_fails(world: Any, make: Any, page: Any, cause: str) -> None:
@@ -403,7 +404,7 @@ def test_the_token_endpoint_is_silent(world: Any, try_token: bool) -> None:
         (({"error": "server_error"}, 500), "server-failing"),
         (({"token_type": "Bearer"}, 200), "token-response-broken"),
         (({"access_token": "x"}, 201), "token-response-broken"),
-        (TransportError("The connection broke off before the answer was complete."), "server-unreachable"),
+        (TransportError("The connection broke off before the answer was complete."), "no-answer"),
     ],
 )
 def test_what_the_answer_says(world: Any, make: Any, answered: Any, cause: str) -> None:
