@@ -179,8 +179,6 @@ def _settled(session: SessionState, place: Place, record: Record, error: SmartEr
 
 
 def _unspent(error: SmartError) -> bool:
-    if isinstance(error, OutcomeUnknownError):
-        return False
     if isinstance(error, TransportError):
         return error.sent is False
     if isinstance(error, OAuthError):
