@@ -170,7 +170,7 @@ class Evidence:
         """Why no token is asked for; empty where one is."""
         if not self.try_token:
             return "Not asked for. With --try (try_token=True) a token is asked for and the answer read."
-        if self.config is None or self.key_problem is not None:
+        if self.config is None or self.key_problem is not None or self.assertion_error is not None:
             return "There is nothing that a request could be signed with."
         if self.metadata is None:
             return "The token endpoint is not known."

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from smart_async import ClientSecret, KeyRing, PrivateKeyJWT, PublicClient, SigningKey
-from smart_async.errors import ConfigurationError, TransportError
+from smart_async.errors import ConfigurationError, SmartError, TransportError
 from smart_async.smart.diagnosis import CATALOGUE, TlsFacts
 from smart_async.smart.diagnosis.sheet import Sheet
 
@@ -114,12 +114,20 @@ class Broken:
         raise self.error
 
 
-@pytest.mark.parametrize("error", [ConfigurationError("The token is locked."), OSError("no such device")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigurationError("The token is locked."),
+        TransportError("The token is locked. The key service could not be reached."),
+        OSError("no such device"),
+    ],
+)
 def test_a_signer_that_fails(world: Any, error: Exception) -> None:
     """Whatever a signer raises is a finding; its text is shown only if it is ours."""
     world.config = replace(world.config, client_auth=PrivateKeyJWT(Broken(error)))  # type: ignore[arg-type]
-    found = world.diagnose(try_token=False)
-    said = "The token is locked." if isinstance(error, ConfigurationError) else "OSError"
+    found = world.diagnose()
+    assert ([each.id for each in found.causes], found.tried) == (["signing-failed"], False)
+    said = "The token is locked." if isinstance(error, SmartError) else "OSError"
     assert (found.causes[0].id, said in found.causes[0].explanation) == ("signing-failed", True)
 
 
