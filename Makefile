@@ -81,8 +81,21 @@ docs: $(VENV)/.docs conformance ## build the documentation into build/docs, warn
 docs-blocks: $(VENV)/.test ## list the code blocks of the documentation that are not run, and why
 	@$(BIN)/python tests/docs/blocks.py
 
+.PHONY: fuzz test-lowest audit build
+fuzz: .venvs/fuzz/.fuzz ## fuzz the parsers, five targets of a minute each (ARGS="callback --seconds 600")
+	@.venvs/fuzz/bin/python tests/fuzz/run.py $(ARGS)
+
+test-lowest: .venvs/lowest/.lowest ## run the tests with the lowest versions that pyproject.toml allows
+	@.venvs/lowest/bin/python -m pytest -q $(ARGS)
+
+audit: .venvs/build/.build ## ask the advisory service about everything that is installed with the library
+	@.venvs/build/bin/python tests/supply/audit.py $(ARGS)
+
+build: .venvs/build/.build ## make sdist, wheel and bill of materials in dist/, twice, and look what is in them
+	@.venvs/build/bin/python tests/supply/build.py $(ARGS)
+
 clean: ## remove everything that the targets made
-	@rm -rf .venv .venvs build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+	@rm -rf .venv .venvs build dist htmlcov tests/fuzz/crashes .coverage .coverage.* .hypothesis .import_linter_cache \
 	  .mypy_cache .pytest_cache .ruff_cache tests/peers/oidc_provider/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -129,6 +142,22 @@ clean: ## remove everything that the targets made
 
 %/.core: %/.pip pyproject.toml
 	@$*/bin/python $(PIP) --editable . --group test-core
+	@touch $@
+
+%/.fuzz: %/.pip pyproject.toml
+	@$*/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || { \
+	  echo "atheris has no wheels for this Python yet: make fuzz PYTHON=python3.13" >&2; exit 1; }
+	@$*/bin/python $(PIP) --editable . --group fuzz
+	@touch $@
+
+%/.lowest: %/.pip pyproject.toml
+	@$*/bin/python $(PIP) 'uv>=0.5'
+	@$*/bin/uv pip install --quiet --python $*/bin/python --resolution lowest-direct \
+	  --editable '.[all]' --group test
+	@touch $@
+
+%/.build: %/.pip pyproject.toml
+	@$*/bin/python $(PIP) --group build
 	@touch $@
 
 # SoftHSM2 is a library and no wheel: installed where that is allowed, else its tests say what to run.
