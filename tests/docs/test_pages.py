@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def test_a_how_to_page_shows_code(page: Path) -> None:
     """A task is solved with code, not with prose alone."""
     found = blocks(page.read_text("utf-8"), page)
     assert page.stem == "index" or any(block.language in ("python", "console") for block in found)
+
+
+def test_each_how_to_page_is_on_the_shelf_once() -> None:
+    """A page that is not listed is not found; one that is listed twice looks like two."""
+    folder = ROOT / "docs" / "how-to"
+    listed = re.findall(r"\]\(([\w-]+)\.md\)", (folder / "index.md").read_text("utf-8"))
+    assert sorted(listed) == sorted(page.stem for page in folder.glob("*.md") if page.stem != "index")
 
 
 def test_what_is_not_run_is_explained() -> None:
