@@ -166,7 +166,7 @@ def test_a_closed_stdin_is_no_traceback(words: str) -> None:
 def test_a_token_that_the_server_repeats_is_masked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that holds the token is shown without it, and what is odd is listed."""
     words = ["introspect", "--fhir-base", "https://ehr.example.com/r4", "--client-id", "app"]
-    answer = {"active": True, "token": CANARY, "note": f"about {CANARY}", "exp": 1e300}
+    answer = {"active": True, "note": f"about {CANARY}", "token": CANARY, "exp": 1e300}
     scripted(monkeypatch, answer)
     done = run(*words, "--json", input=CANARY)
     scripted(monkeypatch, answer)
