@@ -53,7 +53,10 @@ class Connection:
             if name.lower() == b"content-length":
                 length = int(value)
         while len(rest) < length:
-            rest += self.sock.recv(65536)
+            data = self.sock.recv(65536)
+            if not data:
+                return b""
+            rest += data
         self._buffer = rest[length:]
         request = head + b"\r\n\r\n" + rest[:length]
         self.server.requests.append(request)
