@@ -21,6 +21,7 @@ from smart_async.sandbox import Faults, Sandbox, serve
 from smart_async.sandbox.fault_kinds import KINDS
 
 HASTY = Timeouts(read=0.02)
+IMPATIENT = httpx.Timeout(20, read=0.05)
 OFFLINE = "openid launch/patient patient/*.rs offline_access"
 
 
@@ -402,21 +403,20 @@ def test_slow_on_a_socket(hand):
     with serve(hand.sandbox) as sandbox:
         sandbox.faults.add("slow", seconds=0.3, endpoint="token", times=2)
         with pytest.raises(httpx.ReadTimeout):
-            post(sandbox, hand, timeout=0.05)
+            post(sandbox, hand, timeout=IMPATIENT)
         before = time.monotonic()
         assert httpx.get(f"{sandbox.fhir_base}/metadata", trust_env=False).status_code == 200
         assert post(sandbox, hand).status_code == 200
         assert time.monotonic() - before >= 0.3
 
 
-def test_a_client_that_gives_up(hand):
+def test_a_client_that_gives_up(hand, caplog):
     """A server that is to be slow for a minute does not hold up its end for a client that has gone."""
     with serve(hand.sandbox) as sandbox:
         sandbox.faults.add("slow", seconds=60)
         with pytest.raises(httpx.ReadTimeout):
-            post(sandbox, hand, timeout=0.05)
-        before = time.monotonic()
-    assert time.monotonic() - before < 1
+            post(sandbox, hand, timeout=IMPATIENT)
+    assert "Cancel" not in caplog.text  # as the server says of requests that it has to break off at its end
 
 
 def test_the_date_on_a_socket(hand):

@@ -36,14 +36,6 @@ class Renderer:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._templates = Environment(
-            loader=PackageLoader("smart_async.sandbox"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters["clock_time"] = _clock_time
 
     def page(
         self,
@@ -68,7 +60,7 @@ class Renderer:
             headers: Further header fields.
             **values: What the template shows.
         """
-        text = self._templates.get_template(template).render(place=self._place, **values)
+        text = _templates().get_template(template).render(place=self._place, **values)
         fields = [
             ("Content-Type", "text/html; charset=utf-8"),
             ("Content-Security-Policy", _policy(targets, frames, framed=framed)),
@@ -94,6 +86,20 @@ class Renderer:
         return self.page(
             "error.html", status=status, framed=True, title=title, text=text, rule=rule, detail=detail
         )
+
+
+@cache
+def _templates() -> Environment:
+    # One for all sandboxes, for a template takes longer to compile than a test takes to run.
+    environment = Environment(
+        loader=PackageLoader("smart_async.sandbox"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clock_time"] = _clock_time
+    return environment
 
 
 @cache
