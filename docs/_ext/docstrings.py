@@ -8,6 +8,8 @@ import smart_async
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)$")
 _GLUED = re.compile(r"(?P<code>`[^`\n]+`)(?=[\w])")  # `Finding`s: what follows code at once is lost on Sphinx
 
+_PROPERTIES: dict[str, list[str]] = {}
+
 
 def restructured(lines: list[str]) -> list[str]:
     """Return the lines of a docstring with Markdown's code fences and our `Spec:` line in Sphinx's terms."""
@@ -35,8 +37,21 @@ def restructured(lines: list[str]) -> list[str]:
     return done
 
 
-def _process(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+def _before(_app: Any, what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
     lines[:] = restructured(lines)
+    if what in ("property", "attribute"):
+        _PROPERTIES[name] = list(lines)
+
+
+def _after(_app: Any, _what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    # napoleon takes what stands before a colon for the property's type. Ours are in the annotations.
+    if name in _PROPERTIES and any(line.startswith(":type:") for line in lines):
+        lines[:] = _PROPERTIES[name]
+
+
+def _signature(_app: Any, _what: str, _name: str, obj: Any, *_: Any) -> tuple[str, None] | None:
+    # Nobody makes a Protocol, so how it would be called is no news.
+    return ("", None) if getattr(obj, "_is_protocol", False) else None
 
 
 def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
@@ -63,7 +78,9 @@ def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Let Sphinx call us, before napoleon reads the sections."""
-    app.connect("autodoc-process-docstring", _process, priority=400)
+    """Let Sphinx call us, before and after napoleon reads the sections."""
+    app.connect("autodoc-process-docstring", _before, priority=400)
+    app.connect("autodoc-process-docstring", _after, priority=600)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("missing-reference", _resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
