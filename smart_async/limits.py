@@ -55,6 +55,11 @@ __all__ = (
     "STORE_KEY_BYTES",
     "TOKEN_BYTES",
     "URL_LENGTH",
+    "WEB_CONNECTIONS",
+    "WEB_IDLE",
+    "WEB_LIFETIME",
+    "WEB_PENDING",
+    "WEB_PENDING_BROWSERS",
     "Limits",
     "Timeouts",
 )
@@ -190,6 +195,21 @@ TOKEN_BYTES = 16 * 1024
 
 URL_LENGTH = 2048
 """Characters of a URL that names a server or an endpoint."""
+
+WEB_CONNECTIONS = 100
+"""Connections to FHIR servers that a web app's signed-in users share."""
+
+WEB_IDLE = 1800.0
+"""Seconds after which a user of a web app who does nothing is signed out there."""
+
+WEB_LIFETIME = 12 * 3600.0
+"""Seconds after which a user of a web app signs in again, however busy: a long working day."""
+
+WEB_PENDING = 10
+"""Logins that one browser may have begun at a time; the oldest is given up for the next."""
+
+WEB_PENDING_BROWSERS = 10_000
+"""Browsers whose logins are kept in memory at a time: anybody can begin one, and each costs a few KiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

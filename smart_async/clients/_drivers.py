@@ -31,7 +31,7 @@ from smart_async.flow import (
     Sleep,
     Step,
 )
-from smart_async.interfaces import AsyncTransport, Clock, Lease, Transport
+from smart_async.interfaces import AsyncTransport, Clock, Lease, TokenStore, Transport
 from smart_async.limits import LEASE_SECONDS, Timeouts
 from smart_async.messages import Request
 
@@ -150,6 +150,11 @@ class _Base:
     def clock(self) -> Clock:
         """Who tells the time."""
         return self._clock
+
+    @property
+    def store(self) -> TokenStore:
+        """Where sessions keep their tokens."""
+        return self._store.get()
 
     def _now(self) -> Instant:
         return Instant(self._clock.wall(), self._clock.monotonic(), self._deadline)

@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Self
 
 from smart_async.clients._async import AsyncSmartClient
+from smart_async.clients._events import Listener
+from smart_async.clients._storing import OpenedStore
 from smart_async.clients._sync import SmartClient
-from smart_async.interfaces import AsyncTransport, Clock, Transport
+from smart_async.interfaces import AsyncTransport, Clock, TokenStore, Transport
 from smart_async.limits import Limits, Timeouts
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.issuers import KnownIssuers
@@ -31,12 +33,14 @@ class EHRRegistry:
         timeouts: As in `SmartClient`.
         limits: As in `SmartClient`.
         clock: As in `SmartClient`.
+        store: As in `SmartClient`; all clients share it.
+        on_event: As in `SmartClient`.
 
     Raises:
         ConfigurationError: If the configurations do not go together.
     """
 
-    __slots__ = ("_clients", "_owned", "_transport", "registry")
+    __slots__ = ("_clients", "_owned", "_store", "_transport", "registry")
 
     def __init__(
         self,
@@ -47,17 +51,36 @@ class EHRRegistry:
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         clock: Clock | None = None,
+        store: TokenStore | None = None,
+        on_event: Listener | None = None,
     ) -> None:
         self.registry = Registry(configs, distinct_redirects=distinct_redirects)
         self._owned = not isinstance(transport, Transport)
         self._transport = open_transport(transport)
+        self._store = OpenedStore(store).get()
         self._clients = {
             id(config): SmartClient(
-                config, transport=self._transport, timeouts=timeouts, limits=limits, clock=clock
+                config,
+                transport=self._transport,
+                timeouts=timeouts,
+                limits=limits,
+                clock=clock,
+                store=self._store,
+                on_event=on_event,
             )
             for config in self.registry
         }
         _acquaint(self._clients.values())
+
+    @property
+    def store(self) -> TokenStore:
+        """Where the sessions of all clients keep their tokens."""
+        return self._store
+
+    @property
+    def clients(self) -> tuple[SmartClient, ...]:
+        """The clients, in the order of their configurations."""
+        return tuple(self._clients.values())
 
     def launch(self, url: str, *, client_id: str | None = None) -> tuple[SmartClient, EHRLaunch]:
         """Return the client for an EHR launch, and the launch. See `Registry.launch`."""
@@ -99,12 +122,14 @@ class AsyncEHRRegistry:
         timeouts: As in `AsyncSmartClient`.
         limits: As in `AsyncSmartClient`.
         clock: As in `AsyncSmartClient`.
+        store: As in `AsyncSmartClient`; all clients share it.
+        on_event: As in `AsyncSmartClient`.
 
     Raises:
         ConfigurationError: If the configurations do not go together.
     """
 
-    __slots__ = ("_clients", "_owned", "_transport", "registry")
+    __slots__ = ("_clients", "_owned", "_store", "_transport", "registry")
 
     def __init__(
         self,
@@ -115,17 +140,36 @@ class AsyncEHRRegistry:
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         clock: Clock | None = None,
+        store: TokenStore | None = None,
+        on_event: Listener | None = None,
     ) -> None:
         self.registry = Registry(configs, distinct_redirects=distinct_redirects)
         self._owned = not isinstance(transport, AsyncTransport)
         self._transport = open_async_transport(transport)
+        self._store = OpenedStore(store).get()
         self._clients = {
             id(config): AsyncSmartClient(
-                config, transport=self._transport, timeouts=timeouts, limits=limits, clock=clock
+                config,
+                transport=self._transport,
+                timeouts=timeouts,
+                limits=limits,
+                clock=clock,
+                store=self._store,
+                on_event=on_event,
             )
             for config in self.registry
         }
         _acquaint(self._clients.values())
+
+    @property
+    def store(self) -> TokenStore:
+        """Where the sessions of all clients keep their tokens."""
+        return self._store
+
+    @property
+    def clients(self) -> tuple[AsyncSmartClient, ...]:
+        """The clients, in the order of their configurations."""
+        return tuple(self._clients.values())
 
     def launch(self, url: str, *, client_id: str | None = None) -> tuple[AsyncSmartClient, EHRLaunch]:
         """Return the client for an EHR launch, and the launch. See `Registry.launch`."""

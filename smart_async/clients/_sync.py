@@ -102,6 +102,11 @@ class SmartClient:
         """The registration."""
         return self._state.config
 
+    @property
+    def store(self) -> TokenStore:
+        """Where its sessions keep their tokens."""
+        return self._perform.store
+
     def discover(self, *, refresh: bool = False) -> SmartMetadata:
         """
         Return what the server says of itself: its endpoints, abilities, and `conformance()`.

@@ -18,6 +18,7 @@ from smart_async import (
     SmartClient,
     SmartConfig,
 )
+from smart_async.stores import MemoryStore
 from smart_async.transports.scripted import ScriptedTransport, json_response
 
 ISS = "https://ehr.example.com/r4"
@@ -216,6 +217,22 @@ def test_the_same_client_every_time(registries: Registries, config: SmartConfig)
     """A client keeps what it discovered, so it is made once."""
     registry = registries.make(config)
     assert registry.client(ISS) is registry.client(f"{ISS}/") is registry.launch(launch_url(ISS))[0]
+
+
+def test_one_store_and_one_listener_for_all(
+    registries: Registries, colour: Any, config: SmartConfig, other: SmartConfig
+) -> None:
+    """Whoever keeps sessions finds those of every EHR in one place, and hears of them at one."""
+    store, heard = MemoryStore(), []
+    registry = registries.make(config, other, store=store, on_event=heard.append)
+    assert [client.config for client in registry.clients] == [config, other]
+    assert {id(client.store) for client in registry.clients} == {id(store)} == {id(registry.store)}
+    registries.transport.add(json_response(DOCUMENT), json_response(TOKEN))
+    session = registry.client(ISS).backend_session("system/*.rs")
+    colour.call(session.get_token)
+    assert (store.load(session.key) is not None, bool(heard)) == (True, True)
+    own = registries.make(config, other)
+    assert len({id(client.store) for client in own.clients}) == 1
 
 
 def test_a_shared_redirect_path_is_refused(registries: Registries, config: SmartConfig) -> None:
