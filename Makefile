@@ -94,6 +94,11 @@ audit: .venvs/build/.build ## ask the advisory service about everything that is 
 build: .venvs/build/.build ## make sdist, wheel and bill of materials in dist/, twice, and look what is in them
 	@.venvs/build/bin/python tests/supply/build.py $(ARGS)
 
+.PHONY: faulty
+faulty: $(VENV)/.test ## 10,000 operations over a bad network, and 10,000 cancellations on each HTTP library
+	@SMART_FAULTY_OPERATIONS=10000 SMART_CANCELLATIONS=2500 $(BIN)/python -m pytest -q --timeout=1200 \
+	  tests/acceptance/test_faulty_network.py tests/transports/test_cancellation.py $(ARGS)
+
 clean: ## remove everything that the targets made
 	@rm -rf .venv .venvs build dist htmlcov tests/fuzz/crashes .coverage .coverage.* .hypothesis .import_linter_cache \
 	  .mypy_cache .pytest_cache .ruff_cache tests/peers/oidc_provider/node_modules
