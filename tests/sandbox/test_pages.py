@@ -134,6 +134,14 @@ def test_frames(asking, surfer):
     assert all("frame-src" not in page.policy for page in pages.values())
 
 
+def test_ways_out_of_a_frame(asking, surfer):
+    """From a page that may be framed, links to pages that may not leave the frame."""
+    pages = dict(every_page(asking, surfer))
+    for name in FRAMED:
+        links = [one for one in pages[name].all("a") if not one["href"].startswith(("#", "/login/"))]
+        assert {(one["href"], one.get("target")) for one in links} == {("/", "_top")}, name
+
+
 def test_forms_lead_where_they_must(asking, surfer):
     """A policy lets a form lead to the app's redirect URI, to which its answer redirects, and no further."""
     pages = dict(every_page(asking, surfer))
