@@ -78,3 +78,11 @@ def test_rooms_list_what_the_package_does_not() -> None:
     page = api_page("smart_async.keys", ())
     assert "autoclass:: smart_async.keys.RingHolder" in page
     assert "smart_async.keys.SigningKey" not in page
+
+
+def test_the_security_model_names_tests_that_there_are() -> None:
+    """Who follows a threat to its test finds it."""
+    page = (DOCS / "understand" / "security-model.md").read_text("utf-8")
+    named = re.findall(r"`(test_\w+\.py)` \|$", page, re.MULTILINE)
+    assert named
+    assert [name for name in named if not (DOCS.parent / "tests" / "acceptance" / name).is_file()] == []
