@@ -11,9 +11,9 @@ with serve(sandbox):                                               # or on http:
     print(sandbox.fhir_base)
 ```
 
-`sandbox.faults.add("unavailable", times=2)` makes it do what servers sometimes do, `sandbox.verdicts` says what it
-thought of each request. `Sandbox(auto_consent=False)`, served, asks its users on pages: sign-in, patient picker,
-consent. Its front page launches apps, and `/inspect` shows what they sent.
+`sandbox.faults.add("unavailable", times=2)` makes it do what servers sometimes do, and `sandbox.verdicts`
+says what it thought of each request. `Sandbox(auto_consent=False)`, served, asks its users on pages: sign-in,
+patient picker, consent. Its front page launches apps, and `/inspect` shows what they sent.
 
 It needs `pip install "smart-async[sandbox]"`.
 """
