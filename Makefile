@@ -38,7 +38,14 @@ test-core: $(CORE_VENV)/.core ## run the core's tests with the four runtime pack
 	@$(CORE_VENV)/bin/python tests/core_alone.py $(ARGS)
 
 test-peers: $(VENV)/.peers ## run the tests against servers that others wrote
-	@$(BIN)/python -m pytest -q -m peers $(or $(ARGS),tests/peers tests/stores tests/acceptance)
+	@$(BIN)/python -m pytest -q -m peers $(or $(ARGS),tests/peers tests/browser tests/stores tests/acceptance)
+
+.PHONY: demo-web screenshots
+demo-web: $(VENV)/.demo ## run a web app that shows charts, beside two sandboxes to sign in at
+	@$(BIN)/python docs/examples/demo_web.py $(ARGS)
+
+screenshots: $(VENV)/.peers chromium ## take the documentation's pictures anew, with the browser tests
+	@SCREENSHOTS=docs/images $(BIN)/python -m pytest -q -m peers tests/browser/test_screenshots.py $(ARGS)
 
 test-versions: ## run the tests on each of Python 3.11, 3.12 and 3.13 that is installed
 	@for version in $(VERSIONS); do \
@@ -101,7 +108,7 @@ faulty: $(VENV)/.test ## 10,000 operations over a bad network, and 10,000 cancel
 
 clean: ## remove everything that the targets made
 	@rm -rf .venv .venvs build dist htmlcov tests/fuzz/crashes .coverage .coverage.* .hypothesis .import_linter_cache \
-	  .mypy_cache .pytest_cache .ruff_cache tests/peers/oidc_provider/node_modules
+	  .mypy_cache .pytest_cache .ruff_cache tests/peers/oidc_provider/node_modules tests/browser/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up -----------------------------------------------------------------------------------------
@@ -135,6 +142,10 @@ clean: ## remove everything that the targets made
 	@command -v redis-server >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq --no-install-recommends redis-server >/dev/null 2>&1; } || true
+	@touch $@
+
+%/.demo: %/.app pyproject.toml
+	@$*/bin/python $(PIP) --group demo
 	@touch $@
 
 %/.check: %/.app pyproject.toml
@@ -172,6 +183,15 @@ softhsm:
 	@command -v softhsm2-util >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends softhsm2 \
 	  >/dev/null 2>&1; } || true
+
+# Chromium, for the browser tests; with fonts, or every text on the pictures is a row of boxes.
+.PHONY: chromium
+test-peers: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core \
+	  fonts-liberation >/dev/null 2>&1; } || true
 
 # Kept although they are steps on the way to another.
 .PRECIOUS: %/.pip %/.app %/.test

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import re
 import secrets
 import shutil
 import ssl
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -24,6 +21,7 @@ import anyio
 import httpx
 import pytest
 from joserfc.jwk import ECKey, Key, RSAKey
+from node import install
 
 from smart_async import AsyncSmartClient, SmartClient, SmartConfig, Token
 
@@ -37,7 +35,6 @@ LOGIN_STEPS = 10
 # No certificates: all is plain http on loopback, and to load the usual ones takes longer than the requests.
 OUTSIDE: dict[str, Any] = {"trust_env": False, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
 """How a browser or another bystander of the library talks to a server."""
-NODE = (20, 12)  # the oldest with crypto.hash, which oidc-provider calls
 
 
 class Form(HTMLParser):
@@ -206,39 +203,10 @@ def all_clients(keys: dict[str, Key]) -> dict[str, dict[str, Any]]:
     }
 
 
-def find_node() -> str:
-    """Return the folder of a Node that is new enough: this environment's own, or one on the path."""
-    for folder in (str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)):
-        node = shutil.which("node", path=folder)
-        if node and shutil.which("npm", path=folder):
-            version = subprocess.run(
-                [node, "--version"], capture_output=True, text=True, timeout=30, check=False
-            )
-            if tuple(map(int, re.findall(r"\d+", version.stdout)[:2])) >= NODE:
-                return folder
-    pytest.fail(f"No Node {NODE[0]}.{NODE[1]} or newer with npm. Run: make test-peers", pytrace=False)
-
-
 @pytest.fixture(scope="session")
 def node_path() -> str:
     """Return a PATH that starts with Node, once the npm packages are installed."""
-    path = os.pathsep.join([find_node(), os.environ.get("PATH", "")])
-    stamp = HERE / "node_modules" / ".installed"
-    if not stamp.exists() or stamp.stat().st_mtime < (HERE / "package.json").stat().st_mtime:
-        npm = shutil.which("npm", path=path)
-        assert npm is not None
-        done = subprocess.run(
-            [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"],
-            cwd=HERE,
-            env=os.environ | {"PATH": path},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, f"npm install failed:\n{done.stdout}{done.stderr}"
-        stamp.touch()
-    return path
+    return install(HERE)
 
 
 @pytest.fixture(scope="session")
