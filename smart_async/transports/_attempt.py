@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from smart_async.errors import ConfigurationError, TransportError
 from smart_async.limits import ERROR_BODY_BYTES, Timeouts
 from smart_async.messages import Headers, Request, Response, clean_text, is_loopback, parse_url
-from smart_async.transports._body import Body
+from smart_async.transports._body import Body, Content
 from smart_async.transports._routes import Proxy, Routes
 
 __all__ = ("Attempt",)
@@ -76,7 +76,7 @@ class Attempt:
             "method": self._request.method,
             "url": core.URL(scheme=self.scheme, host=self.host, port=self.port, target=self.target),
             "headers": self.headers,
-            "content": self._request.body,
+            "content": None if self._request.body is None else Content(self._request.body),
             "extensions": {
                 "trace": trace,
                 "timeout": {

@@ -128,6 +128,22 @@ async def test_no_generator_is_left_behind(kind, servers):
 
 
 @KINDS
+async def test_no_generator_is_left_behind_by_a_cancelled_body(kind, servers):
+    """Wherever a POST is cancelled, its body leaves nothing for the garbage collector either."""
+    server = servers.honest()
+    async with kind() as transport:
+        request = Request(method="POST", url=server.url, purpose="token", body=b"x" * 1000, fresh=True)
+        for steps in range(40):
+            async with anyio.create_task_group() as group:
+                group.start_soon(transport.async_send, request, Timeouts())
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+        gc.collect()
+        await anyio.lowlevel.checkpoint()
+
+
+@KINDS
 async def test_errors_come_alone(kind, servers):
     """No exception group comes out, even where several addresses were tried."""
     server = servers.honest()
