@@ -48,6 +48,7 @@ ELSEWHERE = {
     "make": "works on the clone itself",
     "npm": "needs the network",
     "pip": "installs a package",
+    "pytest": "run from a hidden block, without the machine's other plugins",
     "softhsm2-util": "needs SoftHSM2; tests/peers runs the same",
     "pkcs11-tool": "needs SoftHSM2; tests/peers runs the same",
     "uvicorn": "serves until it is stopped",
@@ -102,8 +103,8 @@ class Block:
         reasons = []
         for command in self.commands():
             words = shlex.split(command)
-            if words[:3] == ["python", "-m", "pip"]:
-                words = ["pip"]
+            if words[:2] == ["python", "-m"]:
+                words = words[2:]
             if words[0] in ELSEWHERE:
                 reasons.append(f"{words[0]}: {ELSEWHERE[words[0]]}")
             elif words[0] not in ("smart-async", "export", "python"):
