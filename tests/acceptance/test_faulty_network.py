@@ -40,7 +40,7 @@ from smart_async import (
 from smart_async.limits import Timeouts
 from smart_async.sandbox import Sandbox, serve
 
-OPERATIONS = int(os.environ.get("SMART_FAULTY_OPERATIONS", "2000"))
+OPERATIONS = int(os.environ.get("SMART_FAULTY_OPERATIONS", "1200"))
 WAYS = 6
 TENANTS = 8
 PATIENCE = 0.4
