@@ -69,6 +69,7 @@ def all_calls(store):
 
 
 class TestFolder:
+    @pytest.mark.rule("TK-17")
     def test_only_we_can_enter(self, folder, umask):
         """Folder and files are ours alone, whatever the umask is."""
         for mask in (0o000, 0o077, 0o777):
