@@ -68,7 +68,6 @@ def create_app(
         names=names,
         choose_ehr=choose,
         on_failure=failed,
-        default_return_to="/chart",
         framed=frames if not allow_insecure_loopback else False,
         allow_insecure_loopback=allow_insecure_loopback,
     )

@@ -21,7 +21,7 @@ from smart_async import AsyncEHRRegistry, PrivateKeyJWT, SigningKey, SmartConfig
 from smart_async.sandbox import Sandbox, serve
 
 SCOPE = (
-    "launch openid fhirUser offline_access patient/Patient.rs patient/Condition.rs "
+    "openid fhirUser launch/patient offline_access patient/Patient.rs patient/Condition.rs "
     "patient/MedicationRequest.rs patient/Observation.rs"
 )
 PORTS = (8000, 8080, 8081)
@@ -49,7 +49,7 @@ def build_app(hospital: Sandbox, clinic: Sandbox, app_url: str) -> FastAPI:
             redirect_uris=[f"{app_url}/smart/callback"],
             launch_url=f"{app_url}/smart/launch",
             jwks=public_jwks([key]),
-            scope=f"{SCOPE} launch/patient",
+            scope=f"launch {SCOPE}",
         )
     configs = [
         SmartConfig(
@@ -57,7 +57,7 @@ def build_app(hospital: Sandbox, clinic: Sandbox, app_url: str) -> FastAPI:
             client_id="chart-viewer",
             client_auth=PrivateKeyJWT(key),
             redirect_uri=f"{app_url}/smart/callback",
-            scope=f"{SCOPE} launch/patient",
+            scope=SCOPE,
             allow_insecure_loopback=True,  # the sandboxes' own http
         )
         for sandbox in (hospital, clinic)

@@ -10,7 +10,8 @@ from datetime import date
 from patient_chart import Measurement
 
 WIDTH, HEIGHT = 360, 200
-LEFT, RIGHT, TOP, BOTTOM = 38, 40, 26, 26
+LEFT, RIGHT, TOP, BOTTOM = 38, 46, 26, 26
+MOST = 3
 GRAPHS = (
     ("blood-pressure", "Blood pressure", {"8480-6": "Systolic", "8462-4": "Diastolic"}),
     ("weight", "Body weight", {"29463-7": "Weight"}),
@@ -50,7 +51,7 @@ class Graph:
 
 
 def graphs(measurements: Iterable[Measurement]) -> list[Graph]:
-    """Return a graph for each vital sign that was measured more than once and changes."""
+    """Return graphs of the first few vital signs that were measured more than once and change."""
     by_code: dict[str, list[Measurement]] = {}
     for each in measurements:
         by_code.setdefault(each.code, []).append(each)
@@ -59,7 +60,7 @@ def graphs(measurements: Iterable[Measurement]) -> list[Graph]:
         courses = {name: by_code[code] for code, name in codes.items() if len(by_code.get(code, ())) > 1}
         if len({each.value for course in courses.values() for each in course}) > 1:
             drawn.append(_graph(identifier, title, courses))
-    return drawn
+    return drawn[:MOST]
 
 
 def _graph(identifier: str, title: str, courses: dict[str, list[Measurement]]) -> Graph:
