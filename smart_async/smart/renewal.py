@@ -96,7 +96,9 @@ def current_token(session: SessionState) -> Flow[Token]:
         OAuthError: If the server refused.
         TransportError: If it cannot be reached.
         StoreError: If the store cannot be.
-        ContextChangedError: If the new token is for another patient or user; it is kept, and not used.
+        ContextChangedError: If the new token is for another patient or user; it is kept, and not used until
+            `replace_token` accepts it.
+        IdTokenError: If its ID token cannot be trusted; likewise.
     """
     instant = yield from now()
     if (token := session.ready(instant.wall)) is not None:
