@@ -69,8 +69,8 @@ format: $(VENV)/.check ## put the code into its one format
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 
-bench: $(VENV)/.test ## measure what the library promises to be fast at
-	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+bench: .venvs/bench/.bench ## measure what the library promises to be fast at (ARGS="1 4 --strict")
+	@.venvs/bench/bin/python -m benchmarks $(ARGS)
 
 .PHONY: conformance mutate
 conformance: $(VENV)/.test ## write docs/conformance.md: each rule and the tests that guard it
@@ -170,6 +170,10 @@ clean: ## remove everything that the targets made
 	@$*/bin/python $(PIP) 'uv>=0.5'
 	@$*/bin/uv pip install --quiet --python $*/bin/python --resolution lowest-direct \
 	  --editable '.[all]' --group test
+	@touch $@
+
+%/.bench: %/.pip pyproject.toml
+	@$*/bin/python $(PIP) --editable '.[httpx2]' --group bench
 	@touch $@
 
 %/.build: %/.pip pyproject.toml

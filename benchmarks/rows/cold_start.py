@@ -1,0 +1,69 @@
+"""
+Row 5: what a new process pays before it can work: the imports, and all the way to its first token.
+
+Both sides are processes of their own, one after the other in alternating rounds. Imports are the processor
+time of the import statement alone; a whole process is all the processor time it used, from start to end.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.matter import pem
+from benchmarks.measure import Effort, Pairs, Result, compared
+from benchmarks.server import served
+
+ROW = 5
+IMPORT_LIMIT, PROCESS_LIMIT = 0.25, 1.0
+OURS = "from smart_async import SmartClient, SmartConfig, PrivateKeyJWT, SigningKey"
+IMPORTS = {
+    "httpx + joserfc + anyio": ("import httpx, anyio; from joserfc import jwt, jwk", IMPORT_LIMIT),
+    "Authlib": (
+        "from authlib.integrations.httpx_client import OAuth2Client\n"
+        "from authlib.oauth2.rfc7523 import PrivateKeyJWT",
+        None,
+    ),
+    "MSAL": ("from msal import ConfidentialClientApplication", None),
+    "fhirclient": ("from fhirclient import client", None),
+}
+COLD = Path(__file__).parent.parent / "cold"
+ROUNDS = 15
+
+
+def import_seconds(statement: str) -> float:
+    """Return the processor seconds that a new interpreter takes for *statement*."""
+    code = f"import time\nstarted = time.process_time()\n{statement}\nprint(time.process_time() - started)"
+    return float(subprocess.check_output([sys.executable, "-c", code], text=True))
+
+
+def process_seconds(script: str, *arguments: str) -> float:
+    """Return the processor seconds of a whole process that runs *script*, one of `COLD`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, COLD / script, *arguments], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure(effort: Effort) -> Iterator[Result]:
+    """Yield the lines of the row."""
+    rounds = effort.at_most(ROUNDS)
+    for name, (statement, limit) in IMPORTS.items():
+        pairs = tuple((import_seconds(OURS), import_seconds(statement)) for _ in range(rounds))
+        yield compared(ROW, "imports", name, Pairs(pairs), limit=limit, unit="ms")
+    with tempfile.TemporaryDirectory() as folder, served() as origin:
+        key = Path(folder, "key.pem")
+        key.write_bytes(pem("ES384"))
+        arguments = (f"{origin}/r4", str(key))
+        for script, name, limit in (
+            ("by_hand.py", "httpx + joserfc", PROCESS_LIMIT),
+            ("with_authlib.py", "Authlib", None),
+        ):
+            pairs = tuple(
+                (process_seconds("ours.py", *arguments), process_seconds(script, *arguments)) for _ in range(rounds)
+            )
+            yield compared(ROW, "process to its first token", name, Pairs(pairs), limit=limit, unit="ms")
