@@ -89,6 +89,26 @@ def test_a_short_life_costs_a_tenth(colour, make, server, clock):
     assert colour.call(session.get_token) is not token
 
 
+def test_the_way_that_is_taken_most(colour, make, server, monkeypatch):
+    """A valid token is given out without a flow, a lock, the store or a task."""
+
+    class Untouchable(MemoryStore):
+        forbidden = False
+
+        def load(self, key):
+            assert not self.forbidden
+            return super().load(key)
+
+    store = Untouchable()
+    session = make(store=store).session(token := server.login())
+    colour.call(session.get_token)
+    store.forbidden = True
+    for name in ("_flights", "_perform"):
+        monkeypatch.setattr(session, name, None)
+    assert colour.call(session.get_token) is session.ready() is token
+    monkeypatch.undo()
+
+
 def test_a_backend_token_is_fetched_and_kept(colour, make, server, clock):
     """Two calls within its life make one request; the next one is made when it is due."""
     session = make().backend_session("system/Patient.rs")
