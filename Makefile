@@ -106,6 +106,11 @@ faulty: $(VENV)/.test ## 10,000 operations over a bad network, and 10,000 cancel
 	@SMART_FAULTY_OPERATIONS=10000 SMART_CANCELLATIONS=2500 $(BIN)/python -m pytest -q --timeout=1200 \
 	  tests/acceptance/test_faulty_network.py tests/transports/test_cancellation.py $(ARGS)
 
+.PHONY: soak
+soak: SECONDS ?= 600
+soak: $(VENV)/.peers ## use everything for 10 minutes at two servers that are killed meanwhile (SECONDS=60)
+	@$(BIN)/python tests/soak/run.py --seconds $(SECONDS)
+
 clean: ## remove everything that the targets made
 	@rm -rf .venv .venvs build dist htmlcov tests/fuzz/crashes .coverage .coverage.* .hypothesis .import_linter_cache \
 	  .mypy_cache .pytest_cache .ruff_cache tests/peers/oidc_provider/node_modules tests/browser/node_modules

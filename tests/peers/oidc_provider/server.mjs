@@ -1,8 +1,9 @@
 // An authorization server that we did not write (npm's oidc-provider, OpenID certified) behind the few things
 // that make it an EHR's: a smart-configuration document, a login without a browser, a launch context, a Patient.
 //
-// Standard input: {"clients": [client metadata as RFC 7591 names it]}.
-// Standard output: one line of JSON, {"issuer", "fhir_base", "launch"}, once it listens (on a free loopback port);
+// Standard input: {"clients": [client metadata as RFC 7591 names it], "port": a port, or none for a free one,
+// "keys": private JWKs to sign with, or none for new ones}.
+// Standard output: one line of JSON, {"issuer", "fhir_base", "launch"}, once it listens (on loopback);
 // launch is the handle of an EHR launch. It ends with its standard input.
 // GET {issuer}/seen tells which token, introspection and revocation requests it judged, and how they looked.
 // POST {issuer}/initial-access-token makes one, POST {issuer}/rotate gives the server new signing keys.
@@ -16,6 +17,8 @@ URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : nul
 
 const { Provider, errors } = await import('oidc-provider');
 const { decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair } = await import('jose');
+const { default: MemoryAdapter } = await import('oidc-provider/lib/adapters/memory_adapter.js');
+const { default: LRU } = await import('oidc-provider/lib/helpers/lru.js');
 
 const PATIENT = { resourceType: 'Patient', id: 'pat-1', name: [{ family: 'Example', given: ['Erin'] }] };
 const SCOPES = [
@@ -27,16 +30,16 @@ const ID_TOKEN_ALGORITHMS = ['RS256', 'ES384'];
 const READS_PATIENTS = /^(patient|user|system)\/(\*|Patient)\.[cu]?r/;
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const { clients } = JSON.parse((await lines.next()).value);
+const { clients, port = 0, keys = [] } = JSON.parse((await lines.next()).value);
 
 const server = createServer();
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 const fhirBase = `${issuer}/fhir`;
 
 const launchHandle = randomBytes(16).toString('base64'); // with its +, / and =
 
-const signingKeys = [];
+const signingKeys = [...keys];
 async function addSigningKeys() {
   const generation = signingKeys.length / ID_TOKEN_ALGORITHMS.length + 1;
   const made = await Promise.all(ID_TOKEN_ALGORITHMS.map(async (alg) => {
@@ -48,7 +51,11 @@ async function addSigningKeys() {
 
 const inContext = (scopes) => ['launch', 'launch/patient'].some((scope) => scopes.includes(scope));
 
+// Its own memory ends with a provider, and forgets all but the last thousand things.
+const kept = new LRU({ maxSize: 1_000_000 });
+
 const settings = {
+  adapter: (model) => new MemoryAdapter(model, kept),
   clients,
   cookies: { keys: [randomBytes(32).toString('hex')], long: { sameSite: 'none' } },
   enableHttpPostMethods: true,
@@ -141,8 +148,8 @@ function withAccessTokenHash(issue) {
 let provider;
 let oauth;
 // oidc-provider reads its keys once, so new ones need a new one; what was issued is kept outside of both.
-async function startProvider() {
-  await addSigningKeys();
+async function startProvider(withNewKeys = true) {
+  if (withNewKeys) await addSigningKeys();
   provider = new Provider(issuer, { ...settings, jwks: { keys: signingKeys } });
   provider.on('grant.success', note('granted'));
   provider.on('grant.error', note('refused'));
@@ -198,7 +205,7 @@ const smartConfiguration = {
   ],
 };
 
-await startProvider();
+await startProvider(keys.length === 0);
 server.on('request', async (request, response) => {
   const url = new URL(request.url, issuer);
   try {
