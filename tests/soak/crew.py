@@ -119,6 +119,7 @@ class Worker:
         self.generation = 0
         self.keeper: threading.Thread | Any = None
         self.made = 0
+        self.patient = ""
 
     def work(self, stop: threading.Event) -> None:
         """Go on until told to stop."""
@@ -185,10 +186,6 @@ class Worker:
             raise RefusedError(f"status {answer.status_code}")
         answer.json()
 
-    def url(self, session: Any) -> str:
-        """Return what the session's patient is at."""
-        return f"Patient/{session.token.context.patient}"
-
     # The operations.
 
     def discover(self) -> None:
@@ -206,6 +203,7 @@ class Worker:
             raise AssertionError("no ID token")
         session = self.client.session(token) if self.way.portal is None else self.adopt(token)
         self.session, self.generation = session, generation
+        self.patient = f"Patient/{token.context.patient}"
         if self.dice.random() < 0.3:
             self.keep()
 
@@ -244,7 +242,7 @@ class Worker:
         return session if self.way.portal is None else _awaited(session)
 
     def read(self) -> None:
-        self.get(self.session, self.url(self.session))
+        self.get(self.session, self.patient)
 
     def renew(self) -> None:
         before = self.session.token
@@ -253,11 +251,11 @@ class Worker:
 
     def expire(self) -> None:
         self.session.invalidate(self.call(self.session.get_token))
-        self.get(self.session, self.url(self.session))
+        self.get(self.session, self.patient)
 
     def burst(self) -> None:
         """Let several callers find the token gone at once."""
-        session, url = self.session, self.url(self.session)
+        session, url = self.session, self.patient
         session.invalidate(self.call(session.get_token))
         if self.way.portal is None:
             with ThreadPoolExecutor(BURST) as pool:

@@ -21,6 +21,8 @@ from typing import Any
 
 from joserfc.jwk import RSAKey
 
+from smart_async.limits import Timeouts
+from smart_async.messages import Request
 from smart_async.sandbox import Fault, Sandbox, id_tokens, serve
 
 ALWAYS = {"token_lifetime": {"seconds": 30}, "page_size": {"count": 5}}
@@ -30,8 +32,8 @@ ALWAYS = {"token_lifetime": {"seconds": 30}, "page_size": {"count": 5}}
 def main() -> None:
     """Serve until standard input ends."""
     wanted = json.loads(sys.stdin.readline())
-    keep_key(wanted["keys"][0])
     sandbox = Sandbox(faults=ALWAYS)
+    keep_key(sandbox, wanted["keys"][0])
     for client in wanted["clients"]:
         sandbox.register_client(**client)
     with serve(sandbox, port=wanted["port"]):
@@ -41,10 +43,17 @@ def main() -> None:
             say(obey(sandbox, added, json.loads(line)))
 
 
-def keep_key(jwk: dict[str, Any]) -> None:
+def keep_key(sandbox: Sandbox, jwk: dict[str, Any]) -> None:
     """Let the sandbox sign with the key that it had before it was killed, as a server in earnest would."""
-    make, first = id_tokens._new_key, iter([RSAKey.import_key(jwk)])
-    id_tokens._new_key = lambda: next(first, None) or make()
+    make, id_tokens._new_key = id_tokens._new_key, lambda: RSAKey.import_key(jwk)
+    try:
+        # It makes its key when the keys are first asked for.
+        published = sandbox.transport().send(
+            Request(method="GET", url=f"{sandbox.base_url}/oauth2/keys", purpose="jwks"), Timeouts()
+        )
+    finally:
+        id_tokens._new_key = make
+    assert jwk["kid"].encode() in published.body
 
 
 def obey(sandbox: Sandbox, added: list[Fault], command: dict[str, Any]) -> dict[str, Any]:
