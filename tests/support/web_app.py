@@ -143,12 +143,9 @@ def starlette_app(login: SmartLogin, path: str | None) -> Starlette:
 
 def fastapi_app(login: SmartLogin, path: str | None) -> Any:
     """The app in FastAPI."""
-    from typing import Annotated
-
     from fastapi import Depends, FastAPI
 
     app = FastAPI()
-    User = Annotated[SignedIn, Depends(login.session)]
 
     async def home(user: Any = Depends(login.current)) -> PlainTextResponse:  # noqa: B008
         return PlainTextResponse("nobody" if user is None else "somebody")
@@ -156,7 +153,6 @@ def fastapi_app(login: SmartLogin, path: str | None) -> Any:
     async def page(user: Any = Depends(login.session)) -> dict[str, Any]:  # noqa: B008
         return await chart(user)
 
-    del User
     app.get("/", response_class=PlainTextResponse)(home)
     app.get("/chart")(page)
     app.post("/note")(page)

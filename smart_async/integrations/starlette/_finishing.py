@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
@@ -80,7 +78,8 @@ class Finishing:
         error = OtherUserError("The login was begun by one user and finished by another.")
         value = self._parts.cookies.session(request)
         response = await self._parts.failed(request, error, form_token=form_token_of(value) if value else "")
-        return _afterwards(response, lambda: revoke(client, token))
+        response.background = BackgroundTask(revoke, client, token)
+        return response
 
     async def _welcome(
         self,
@@ -135,11 +134,6 @@ class Finishing:
 def _another(login: PendingLogin, previous: WebSession | None, user: str | None) -> bool:
     """Return whether *user* is another one than whoever was signed in at the beginning or is now."""
     return any(known not in (None, user) for known in (login.user, previous and previous.user))
-
-
-def _afterwards(response: Response, work: Callable[[], Awaitable[None]]) -> Response:
-    response.background = BackgroundTask(work)
-    return response
 
 
 async def revoke(client: AsyncSmartClient, token: Token) -> None:

@@ -37,7 +37,8 @@ class Leaving:
         value = self._parts.cookies.session(request)
         if request.method != "POST":
             return self._ask(value)
-        if value is not None and not await self._meant(request, value):
+        # Another site's form brings no Lax cookie; the answer to it would take the cookie away all the same.
+        if not await self._meant(request, value):
             return self._ask(value, status=403)
         try:
             web = await self._visitors.session(request)
@@ -71,10 +72,12 @@ class Leaving:
             "Sign out?", "You can sign in again at any time.", [form], status=status
         )
 
-    async def _meant(self, request: Request, value: str) -> bool:
+    async def _meant(self, request: Request, value: str | None) -> bool:
         """Return whether the form comes from a page of this app, and not from somebody else's."""
         if same_origin(request, self._parts.places.origin):
             return True
+        if value is None:
+            return False
         try:
             given = only(await form_of(request), "form_token") or ""
         except CallbackError:

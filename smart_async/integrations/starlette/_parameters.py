@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -39,10 +40,11 @@ async def form_of(request: Request) -> Parameters:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise CallbackError("What was posted is no form.")
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > CALLBACK_BYTES:
-            raise _too_long()
+    async with aclosing(request.stream()) as stream:  # trio wants it closed, not collected
+        async for piece in stream:
+            body += piece
+            if len(body) > CALLBACK_BYTES:
+                raise _too_long()
     return _parsed(body)
 
 

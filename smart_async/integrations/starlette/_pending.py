@@ -10,17 +10,20 @@ Spec: SMART App Launch 2.2, app launch (state); RFC 9700, sections 2.1 and 4.7.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from smart_async.errors import CallbackError, StoreError
+from smart_async.errors import CallbackError
 from smart_async.integrations.starlette._errors import UsedError
-from smart_async.integrations.starlette._shelf import Shelf, hashed, read_record, written
+from smart_async.integrations.starlette._shelf import DamagedError, Shelf, hashed, read_record, written
 from smart_async.interfaces import Stored
 from smart_async.limits import WEB_PENDING
 
 __all__ = ("PendingLogin", "PendingLogins")
+
+logger = logging.getLogger("smart_async.integrations.starlette")
 
 _KIND = "pending"
 _AGAIN = "Start a new login."
@@ -131,8 +134,13 @@ class PendingLogins:
     def _alive(self, stored: Stored | None) -> list[PendingLogin]:
         if stored is None:
             return []
+        try:
+            logins = _read(stored.data)
+        except DamagedError as error:
+            logger.warning("%s They are started again.", error)
+            return []
         now = self._now()
-        return [login for login in _read(stored.data) if login.expires > now]
+        return [login for login in logins if login.expires > now]
 
 
 def _read(data: bytes) -> list[PendingLogin]:
@@ -141,9 +149,7 @@ def _read(data: bytes) -> list[PendingLogin]:
         logins = [PendingLogin(**each) for each in members["logins"]]
         _ = [each.expires + len(each.login) for each in logins]  # raises for what is neither
     except (KeyError, TypeError):
-        raise StoreError(
-            "The store holds logins that this version of smart-async did not write.", advice=_AGAIN
-        ) from None
+        raise DamagedError("The store holds logins that this version of smart-async did not write.") from None
     return logins
 
 

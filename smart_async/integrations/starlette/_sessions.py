@@ -6,14 +6,18 @@ Spec: RFC 9700, section 4.7; OWASP session management (idle and absolute lifetim
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from smart_async.errors import StoreError
-from smart_async.integrations.starlette._shelf import Shelf, hashed, read_record, written
+from smart_async.integrations.starlette._shelf import DamagedError, Shelf, hashed, read_record, written
 from smart_async.smart.tokens import Token
 
 __all__ = ("WebSession", "WebSessions", "user_of")
+
+logger = logging.getLogger("smart_async.integrations.starlette")
 
 _KIND = "session"
 _TOUCHES = 20
@@ -46,6 +50,16 @@ class WebSession:
     return_to: str | None
     created: float
     seen: float
+
+
+def _read(data: bytes) -> WebSession:
+    members: dict[str, Any] = read_record(data, _KIND)
+    try:
+        session = WebSession(**{name: members[name] for name in WebSession.__slots__})
+        _ = session.created + session.seen  # raises for what is no number
+    except (KeyError, TypeError):
+        raise DamagedError("The store holds a session that this version did not write.") from None
+    return session
 
 
 def user_of(token: Token) -> str | None:
@@ -95,20 +109,18 @@ class WebSessions:
             digest: The hash of its id, or None.
 
         Raises:
-            StoreError: If the store cannot be reached, or holds something else.
+            StoreError: If the store cannot be reached.
         """
         stored = None if digest is None else await self._shelf.load(digest)
         if stored is None:
             return None
-        members = read_record(stored.data, _KIND)
         try:
-            session = WebSession(**{name: members[name] for name in WebSession.__slots__})
-        except KeyError:
-            session = None
+            session = _read(stored.data)
+        except DamagedError as error:
+            logger.warning("%s The user has to sign in again.", error)
+            return None
         # A record copied to another name would make somebody another user.
-        if session is None or session.digest != digest:
-            raise StoreError("The store holds another session than this one.", advice="Sign in again.")
-        return session
+        return session if session.digest == digest else None
 
     def over(self, session: WebSession) -> bool:
         """Return whether the time of *session* is over."""

@@ -19,11 +19,15 @@ from smart_async.interfaces import Stored, TokenStore
 from smart_async.messages import JSONObject, as_object, strict_loads
 from smart_async.stores.memory import MemoryStore
 
-__all__ = ("Shelf", "check_store", "hashed", "read_record", "written")
+__all__ = ("DamagedError", "Shelf", "check_store", "hashed", "read_record", "written")
 
 _VERSION = 1
 _ATTEMPTS = 16
 """Changes to one record that may come in between; a browser has ten logins under way at most."""
+
+
+class DamagedError(StoreError):
+    """A record is not what was written: somebody else writes to the store, or it was copied."""
 
 
 def hashed(value: str) -> str:
@@ -76,17 +80,14 @@ def read_record(data: bytes, kind: str) -> JSONObject:
         kind: What it should be.
 
     Raises:
-        StoreError: If it is something else.
+        DamagedError: If it is something else.
     """
     try:
         members = as_object(strict_loads(data)) or {}
     except ProtocolError:
         members = {}
     if (members.get("version"), members.get("type")) != (_VERSION, kind):
-        raise StoreError(
-            "The store holds something else than the record of a browser.",
-            advice="Find out who else writes there; the user has to sign in again.",
-        )
+        raise DamagedError("The store holds something else than the record of a browser.")
     return members
 
 

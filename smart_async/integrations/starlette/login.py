@@ -27,7 +27,7 @@ from smart_async.integrations.starlette._local import browser_path, local_path
 from smart_async.integrations.starlette._pages import STYLE, Pages, protect
 from smart_async.integrations.starlette._parts import AfterLogin, ChooseEHR, OnFailure, Parts
 from smart_async.integrations.starlette._pending import PendingLogins
-from smart_async.integrations.starlette._places import Places
+from smart_async.integrations.starlette._places import EHRChoice, Places
 from smart_async.integrations.starlette._pool import Pool
 from smart_async.integrations.starlette._sessions import WebSessions
 from smart_async.integrations.starlette._shelf import Shelf, check_store
@@ -55,9 +55,9 @@ class SmartLogin:
     Sign users in, and hand each request who they are.
 
     The redirect URI of the registration says where the routes are: with
-    `https://app.example.com/smart/callback` they are below `/smart`, as browsers see it. There are `/launch` (for
-    EHRs), `/login`, `/callback`, `/logout` and, if you give your keys, `/jwks.json`. Tokens, patients and
-    everything else stay on the server; the browser holds random ids alone.
+    `https://app.example.com/smart/callback` they are below `/smart`, as browsers see it. There are `/launch`
+    (for EHRs), `/login`, `/callback`, `/logout` and, if you give your keys, `/jwks.json`. Tokens, patients
+    and everything else stay on the server; the browser holds random ids alone.
 
     Args:
         ehrs: The registry of the EHRs that users may come from, or the client of the only one.
@@ -158,7 +158,7 @@ class SmartLogin:
         )
         self._ehrs = ehrs
         self._visitors = Visitors(self._parts)
-        self._routes = tuple(_routes(self._parts, self._visitors, callback_path, jwks))
+        self._make_routes = functools.partial(_routes, self._parts, self._visitors, callback_path, jwks)
 
     @property
     def prefix(self) -> str:
@@ -166,14 +166,19 @@ class SmartLogin:
         return self._parts.places.prefix
 
     @property
+    def choices(self) -> tuple[EHRChoice, ...]:
+        """The EHRs that users can sign in at, for a page of your own with links to `/login?ehr=ID`."""
+        return self._parts.places.choices
+
+    @property
     def routes(self) -> list[BaseRoute]:
         """The routes, relative to the place where you mount them."""
-        return list(self._routes)
+        return self._make_routes("")
 
     @property
     def app(self) -> Router:
         """The routes as an ASGI app: `app.mount("/smart", login.app)`."""
-        return Router(routes=self._routes)
+        return Router(routes=self.routes)
 
     @property
     def logout_url(self) -> str:
@@ -199,13 +204,10 @@ class SmartLogin:
             path: Where in the app; None for `prefix`. Behind a proxy that takes a part of the path away, it
                 is what is left.
         """
-        path = self.prefix if path is None else path
-        if path:
-            app.mount(path, self.app)
-        else:
-            app.router.routes.extend(self.routes)
-        app.add_exception_handler(NotSignedInError, self._answer)
-        app.add_exception_handler(UnavailableError, self._answer)
+        # No mount: inside of one, Starlette finds nothing where a root path is not in the path as well.
+        app.router.routes.extend(self._make_routes(self.prefix if path is None else path))
+        for kind in (NotSignedInError, UnavailableError, SmartError):
+            app.add_exception_handler(kind, self._answer)
         inner = app.router.lifespan_context
 
         @asynccontextmanager
@@ -243,9 +245,11 @@ class SmartLogin:
             UnavailableError: If the store or the EHR is away, so that nobody can tell now.
         """
         try:
-            return await self._visitors.current(request)
+            request.state.signed_in = await self._visitors.current(request)
         except SmartError as error:
             raise UnavailableError(error) from error
+        signed_in: SignedIn | None = request.state.signed_in
+        return signed_in
 
     async def session(self, request: Request) -> SignedIn:
         """
@@ -277,10 +281,9 @@ class SmartLogin:
         async def guarded(request: Request) -> Any:
             try:
                 signed_in = await self.session(request)
-            except (NotSignedInError, UnavailableError) as error:
+                return await (endpoint(request, signed_in) if wanted > 1 else endpoint(request))
+            except (NotSignedInError, UnavailableError, SmartError) as error:
                 return await self._answer(request, error)
-            request.state.signed_in = signed_in
-            return await (endpoint(request, signed_in) if wanted > 1 else endpoint(request))
 
         return guarded
 
@@ -290,13 +293,26 @@ class SmartLogin:
         return NotSignedInError(self.login_url(path), page=_is_page(request))
 
     async def _answer(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, SmartError):
+            error = await self._why(request, error)
         if isinstance(error, UnavailableError):
             return await self._unavailable(request, error)
-        assert isinstance(error, NotSignedInError)  # noqa: S101 - registered for these two
+        if not isinstance(error, NotSignedInError):
+            raise error
         if error.page:
             return protect(PlainTextResponse("", 303), error.headers)
         content = {"error": "not_signed_in", "login": error.login_url}
         return protect(JSONResponse(content, 401), error.headers)
+
+    async def _why(self, request: Request, error: SmartError) -> Exception:
+        """Return what an error in the middle of a request means: perhaps the session has ended."""
+        if getattr(request.state, "signed_in", None) is None:
+            return error
+        try:
+            _ = await self.session(request)
+        except (NotSignedInError, UnavailableError) as reason:
+            return reason
+        return error
 
     async def _unavailable(self, request: Request, error: UnavailableError) -> Response:
         if _is_page(request) or self._parts.on_failure is not None:
@@ -305,19 +321,24 @@ class SmartLogin:
         return protect(JSONResponse({"error": "temporarily_unavailable"}, 503), error.headers)
 
 
-def _routes(parts: Parts, visitors: Visitors, callback_path: str, jwks: Rings | None) -> Iterable[BaseRoute]:
+def _routes(
+    parts: Parts, visitors: Visitors, callback_path: str, jwks: Rings | None, path: str
+) -> list[BaseRoute]:
     beginning, finishing = Beginning(parts, visitors), Finishing(parts, visitors)
     leaving = Leaving(parts, visitors)
-    yield _route("/launch", beginning.launch, "GET")
-    yield _route("/login", beginning.login, "GET")
-    yield _route(callback_path, finishing.callback, "GET", "POST")
-    yield _route(f"{callback_path}/{{name}}", finishing.callback, "GET", "POST")
-    yield _route("/logout", leaving.logout, "GET", "POST")
-    yield _route(_STYLE, _style, "GET")
+    routes: list[BaseRoute] = [
+        _route(f"{path}/launch", beginning.launch, "GET"),
+        _route(f"{path}/login", beginning.login, "GET"),
+        _route(f"{path}{callback_path}", finishing.callback, "GET", "POST"),
+        _route(f"{path}{callback_path}/{{name}}", finishing.callback, "GET", "POST"),
+        _route(f"{path}/logout", leaving.logout, "GET", "POST"),
+        _route(f"{path}{_STYLE}", _style, "GET"),
+    ]
     if jwks is not None:
         from smart_async.integrations.jwks import jwks_app
 
-        yield Route("/jwks.json", jwks_app(jwks))
+        routes.append(Route(f"{path}/jwks.json", jwks_app(jwks)))
+    return routes
 
 
 def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("fastapi")
 
-from web_app import WebApp  # noqa: E402 - after the check
+from web_app import WebApp
 
 
 @pytest.fixture(params=["asyncio", "trio"])
