@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.lowlevel import checkpoint
+from browsers import browsing, chromium, demo
 from loopback import authority, ca_file, caller, servers
 
 from smart_async import (
@@ -31,8 +32,8 @@ from smart_async import (
 from smart_async.limits import Timeouts
 from smart_async.messages import Headers, Request, Response
 
-# Servers on real sockets, for attacks on the network.
-__all__ = ("authority", "ca_file", "caller", "servers")
+# Servers on real sockets, for attacks on the network; and a browser, for attacks on pages.
+__all__ = ("authority", "browsing", "ca_file", "caller", "chromium", "demo", "servers")
 
 FHIR_BASE = "https://ehr.example.com/r4"
 SSO = "https://sso.example.com"

@@ -6,6 +6,7 @@ A folder of tests takes the fixtures into its conftest.py.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 800}}
 """The two screens on which layout is looked at."""
 
+_CONSENT = re.compile(r"/login/[^/]+/consent$")
 _BLOCKED = """
 document.addEventListener('securitypolicyviolation', (event) =>
   noteBlocked(`${event.effectiveDirective} blocked ${event.blockedURI} on ${document.URL.split('?')[0]}`));
@@ -69,12 +71,14 @@ class Watch:
 
     def expect(self, *statuses: int) -> None:
         """Take these statuses of errors, and no others, as what had to come."""
-        assert list(statuses) == self.refused
+        assert list(statuses) == self.refused, self.refused
         self.refused.clear()
 
     def check(self) -> None:
         """Fail if anything was noted."""
-        assert (self.ran, self.faults, self.refused) == ([], [], [])
+        assert not self.ran, f"planted code ran: {self.ran}"
+        assert not self.faults, self.faults
+        assert not self.refused, f"statuses {self.refused}"
 
 
 class Browsing:
@@ -186,6 +190,26 @@ def choose_patient(page: Any, patient: str = "Amber Sampleton") -> None:
 def allow(page: Any) -> None:
     """Agree at the sandbox to what is ticked."""
     page.get_by_role("button", name="Allow").click()
+
+
+def hold_callback(page: Page, demo: Demo) -> str:
+    """Sign in at the hospital up to the redirect to the callback; return where it would have led."""
+    start(page, demo)
+    sign_in(page)
+    choose_patient(page)
+    held: list[str] = []
+
+    def hold(route: Any) -> None:
+        # What a redirect leads to cannot be held back, so the redirect is.
+        held.append(route.fetch(max_redirects=0).headers["location"])
+        route.fulfill(body="<!doctype html><h1>Held back</h1>", content_type="text/html")
+
+    page.route(_CONSENT, hold)
+    allow(page)
+    page.get_by_role("heading", name="Held back").wait_for()
+    page.unroute(_CONSENT)
+    assert len(held) == 1
+    return held[0]
 
 
 def log_in(page: Page, demo: Demo, patient: str = "Amber Sampleton") -> None:
