@@ -65,7 +65,10 @@ def reply(
 ) -> Response:
     """An answer with *body*: bytes or text as they stand, anything else as JSON."""
     data = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else _json(body)
-    fields = {"Content-Type": content_type, **{name.replace("_", "-"): text for name, text in headers.items()}}
+    fields = {
+        "Content-Type": content_type,
+        **{name.replace("_", "-"): text for name, text in headers.items()},
+    }
     return Response(status=status, headers=Headers(fields), body=data)
 
 
@@ -114,7 +117,9 @@ class Site:
     def _behave(self, connection: Connection) -> None:
         while raw := connection.read_request():
             response = self.answer(_parsed(raw))
-            lines = tuple(f"{name}: {text}" for name, text in response.headers.items() if name.lower() not in _HOP)
+            lines = tuple(
+                f"{name}: {text}" for name, text in response.headers.items() if name.lower() not in _HOP
+            )
             connection.reply(response.body, status=f"{response.status} Reason", headers=lines)
 
     def answer(self, asked: Asked) -> Response:
@@ -170,6 +175,7 @@ class Setup:
     passphrase: str | None = None
 
     def __post_init__(self) -> None:
+        self.tokens: list[str] = []
         self.sandbox = Sandbox(fetch=self._fetch)
         self.app = Site(self.servers, lambda _: None, self.app_tls)
         self.ehr = Site(self.servers, self._sandbox, self.tls)
@@ -217,7 +223,9 @@ class Setup:
         def changed(asked: Asked) -> Response:
             made = self._sandbox(asked)
             merged = {**json.loads(made.body), **changes}
-            return reply({name: value for name, value in merged.items() if value is not ...}, Date=date_of(made))
+            return reply(
+                {name: value for name, value in merged.items() if value is not ...}, Date=date_of(made)
+            )
 
         self.at(self.document_path, changed)
 
@@ -255,7 +263,7 @@ class Setup:
         options: list[tuple[str, object]] = [
             ("--fhir-base", self.fhir_base),
             ("--client-id", self.client_id),
-            ("--key", None if self.secret else self.key_file),
+            ("--key", None if self.secret or self.key_file is None else self.key_file),
             ("--kid", self.kid),
             ("--jku", self.jku),
             ("--alg", self.alg),
@@ -297,7 +305,9 @@ class Setup:
             "findings": findings,
             "ca_file": self.ca_file,
             "proxy": self.proxy,
-            "timeouts": None if self.timeout is None else Timeouts(total=self.timeout, discovery=self.timeout),
+            "timeouts": None
+            if self.timeout is None
+            else Timeouts(total=self.timeout, discovery=self.timeout),
         }
         return diagnose(config, **{**given, **arguments})
 
@@ -332,7 +342,10 @@ class Setup:
             headers=headers,
             body=asked.body or None,
         )
-        return self.sandbox.transport().send(request, Timeouts())
+        response = self.sandbox.transport().send(request, Timeouts())
+        if b'"access_token"' in response.body:
+            self.tokens.append(json.loads(response.body)["access_token"])
+        return response
 
     def _fetch(self, url: str) -> Response:
         """What the EHR gets from the app's site: the same as everybody."""
