@@ -125,7 +125,7 @@ def load_pem(data: bytes | str, *, passphrase: Passphrase | None = None) -> Load
     private = [block for label, block in blocks if label in _PRIVATE_LABELS]
     if len(private) > 1:
         raise refuse_key(f"a file with {len(private)} private keys", advice="Keep one key per file.")
-    if not private:
+    if not private or _has_escaped_lines(private[0]):
         labels = [label for label, _ in blocks]
         raise other_form_error(data) or refuse_key(*_describe_pem(data, labels))
     return _decrypt(load_pem_private_key, private[0], passphrase)
@@ -221,17 +221,24 @@ def load_jwks(jwks: Mapping[str, object] | str | bytes, *, kid: str | None = Non
     return load_jwk(pick_jwk(given_document(jwks, caller="from_jwks"), kid))
 
 
+def _has_escaped_lines(data: bytes) -> bool:
+    # What an environment variable or a JSON document does to a key; base64 has no backslash.
+    return rb"\n" in data
+
+
 def _describe_pem(data: bytes, labels: list[bytes]) -> tuple[str, str]:
+    if _has_escaped_lines(data):
+        return "PEM whose line breaks were turned into \\n", "Put real line breaks back in."
     if any(label.endswith(b"PUBLIC KEY") for label in labels):
         return "a public key, which cannot sign", "Give the private key that belongs to it."
     if any(b"CERTIFICATE" in label for label in labels):
-        return "a certificate without its private key", "Give the private key that belongs to it."
+        request = any(b"REQUEST" in label for label in labels)
+        kind = "a certificate request" if request else "a certificate"
+        return f"{kind} without its private key", "Give the private key that belongs to it."
     if b"OPENSSH PRIVATE KEY" in labels:
         return "a key in OpenSSH's own form", "Convert a copy with: ssh-keygen -p -m PKCS8 -f COPY."
     if labels:
         return f"PEM with {labels[0].decode()}, which is no private key of a known form", MAKE_ONE
-    if rb"\n" in data:
-        return "PEM whose line breaks were turned into \\n", "Put real line breaks back in."
     return "PEM that is cut off or damaged", "Copy it again, from the BEGIN line to the END line."
 
 

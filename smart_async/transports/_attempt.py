@@ -177,6 +177,13 @@ class Attempt:
             return self.failure(
                 "The server's answer is not valid HTTP, is too large in its header, or broke off.", advice
             )
+        # With TLS 1.3 a server says only after the handshake that it wanted a certificate.
+        if any("CERTIFICATE_REQUIRED" in (getattr(cause, "reason", "") or "") for cause in _causes(exc)):
+            return self.failure(
+                "The server wants a client certificate (mutual TLS).",
+                "It ended the connection before it looked at the request. Name one with cert.",
+                permanent=True,
+            )
         return self.failure("The connection broke off before the answer was complete.", advice)
 
     def _explain_proxy(self, exc: Exception, core: Any) -> TransportError:

@@ -174,7 +174,7 @@ def test_ten_healthy_setups_have_no_cause(number: int, try_token: bool) -> None:
         ({"client_auth": PrivateKeyJWT(SigningKey.generate("ES384", kid="key-1"))}, "jwks-key"),
         ({"client_auth": PrivateKeyJWT(SigningKey.generate("ES384", kid="key-9"))}, "key-unknown"),
         ({"client_auth": PrivateKeyJWT(SigningKey.generate("ES384"))}, "kid-not-given"),
-        ({"client_auth": ClientSecret("swordfish")}, "secret-wrong"),
+        ({"client_auth": ClientSecret("swordfish")}, "registered-with-key"),
         ({"client_id": "secretive"}, "registered-with-secret"),
     ],
 )

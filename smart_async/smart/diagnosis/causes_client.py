@@ -21,7 +21,7 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
     "key-unreadable": (
         100,
         "The private key file cannot be read.",
-        "There is no such file, or this process may not or must not read it.",
+        "It has to be a plain file with the key in it, which this process may read.",
         "Check the path, the owner and the mode (chmod 600) of the file.",
     ),
     "key-exposed": (
@@ -72,6 +72,12 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "The published JWK Set holds private key members.",
         "Whoever reads the URL can sign as this client; good servers refuse such a set altogether.",
         "Take it down now, make a new key, and publish the output of: smart-async jwks FILE.",
+    ),
+    "jwks-elsewhere": (
+        83,
+        "The registered JWK Set URL is not the one where your keys are.",
+        "The server fetches the registered one, and does not find this key there.",
+        "Register the URL that your keys are at, or publish them at the registered one.",
     ),
     "jwks-http": (
         82,
@@ -165,9 +171,10 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
     ),
     "jwks-key": (
         78,
-        "The published key with this kid is another key than the one that signs.",
-        "After a rotation the old key was left in one of the two places, under the same kid.",
-        "Publish the public half of the key that signs, and give each new key a new kid.",
+        "The public key with this kid is another key than the one that signs.",
+        "The file of another key was named, or a rotation left the old one in one of the two places.",
+        "Sign with the key whose public half is published, or publish that of the key that signs; "
+        "give each new key a new kid.",
     ),
     "jwks-use": (
         77,
@@ -186,6 +193,12 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "The jku in the assertion's header is not the registered JWK Set URL.",
         "Servers compare the two byte for byte, a trailing slash included.",
         "Set jku to exactly the registered URL, or leave it out: most servers do without it.",
+    ),
+    "jku-missing": (
+        75,
+        "The server wants the JWK Set URL in the assertion's header (jku), and none is sent.",
+        "Most servers do without it; this one does not.",
+        "Send exactly the registered URL: --jku URL, or SMART_JWKS_URI.",
     ),
     # The assertion and the clock.
     "clock-fast": (
@@ -235,6 +248,13 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "The assertion's validity is not what SMART allows.",
         "exp must lie ahead, and at most five minutes.",
         "Leave assertion_lifetime and assertion_backdate at their defaults.",
+    ),
+    "assertion-times": (
+        69,
+        "The server does not accept the assertion's times, though its clock agrees with this machine's.",
+        "Some servers let an assertion live for a minute only, or none of it lie in the past; and the clock "
+        "of a machine behind the one that answers may be wrong.",
+        "Lower assertion_lifetime, to 60 say, with assertion_backdate=0; or ask the operator what is accepted.",
     ),
     "assertion-replayed": (
         69,

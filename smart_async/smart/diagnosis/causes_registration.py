@@ -55,6 +55,12 @@ REGISTRATION_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "It is mistyped, was renewed or has expired, or it is encoded otherwise than the server expects.",
         f"Compare it {_CONSOLE}; try the other secret method, or the other basic_encoding.",
     ),
+    "registered-with-key": (
+        53,
+        "The client is registered with a key, and sends a secret.",
+        "Such a client has no secret, and proves itself by signing an assertion.",
+        f"Give the private key: --key F, or SMART_PRIVATE_KEY_PATH; or register a secret {_CONSOLE}.",
+    ),
     "client-refused": (
         50,
         "The server refuses the client and does not say why.",
@@ -72,6 +78,12 @@ REGISTRATION_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "The scopes are written in a syntax that the server does not take.",
         "Version 1 is written .read and .write, version 2 .rs and .cruds; many servers know only one.",
         "Write the scopes in the server's version.",
+    ),
+    "scope-not-granted": (
+        45,
+        "A token was issued, and it permits nothing of what was asked for.",
+        "Servers leave out what the registration does not allow, and say nothing.",
+        f"Have the scopes added to the registration {_CONSOLE}, or ask for those that are ticked there.",
     ),
     "scope-not-allowed": (
         45,

@@ -56,6 +56,12 @@ SERVER_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "TLS 1.2 or later is needed.",
         f"{_OPERATOR}",
     ),
+    "tls-client-certificate": (
+        96,
+        "The server wants a client certificate (mutual TLS), and got none that it accepts.",
+        "It ends the connection before it looks at the request.",
+        "Name one with --client-cert and --client-key; the server's operator says from which authority.",
+    ),
     "tls-failed": (
         96,
         "No secure connection can be agreed with the server.",

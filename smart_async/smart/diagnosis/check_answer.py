@@ -15,6 +15,7 @@ from smart_async.smart.diagnosis.explain import server_words, suspects
 from smart_async.smart.diagnosis.makes import make_of
 from smart_async.smart.diagnosis.sheet import Sheet
 from smart_async.smart.diagnosis.words import cause_of_refusal
+from smart_async.smart.scopes import Scopes
 from smart_async.smart.tokens import Token
 
 __all__ = ("HARMFUL_ANYWAY", "check_answer", "related")
@@ -23,6 +24,9 @@ _TITLE, _POSSIBLE = "Token request", "What remains possible"
 _RECENT, _LONG = 48 * 3600, 3600
 _KEY_SUSPECTS = ("server-stale-jwks", "key-unknown", "jwks-blocked")
 _KEY_NOT_FOUND = ("key-unknown", "kid-not-given", "server-stale-jwks")
+_TIMES = ("clock", "clock-fast", "clock-slow")
+_NOTICEABLE = 5
+"""Seconds by which two clocks differ and nobody minds."""
 _KEY_CAUSES = (*(name for name in CATALOGUE if name.startswith(("jwks-", "kid-"))), "jku-differs")
 _RELATED = {
     "key-unknown": _KEY_CAUSES,
@@ -30,7 +34,9 @@ _RELATED = {
     "jwks-blocked": _KEY_CAUSES,
     "jwks-invalid": _KEY_CAUSES,
     "jwks-type": _KEY_CAUSES,
+    "client-unknown": ("client-unknown", "assertion-issuer"),
     "jku-differs": ("jku-differs",),
+    "assertion-times": ("assertion-window",),
     "aud-wrong": ("aud-wrong", "token-endpoint-override", "token-endpoint-host"),
     "clock": ("clock-fast", "clock-slow"),
     "clock-fast": ("clock-fast", "assertion-window", "clock-slow"),
@@ -42,7 +48,9 @@ _RELATED = {
     "auth-method": ("auth-method", "registered-with-secret"),
     "server-failing": (),
 }
-HARMFUL_ANYWAY = frozenset(name for name in CATALOGUE if name.startswith(("jwks-", "clock-", "tls-")))
+HARMFUL_ANYWAY = frozenset(
+    name for name in CATALOGUE if name.startswith(("jwks-", "clock-", "tls-")) or name == "scope-not-granted"
+)
 """What still does harm when a token was issued: sooner or later it is noticed."""
 
 
@@ -63,7 +71,7 @@ def check_answer(evidence: Evidence, sheet: Sheet) -> tuple[str, ...]:
         sheet.note("token", _TITLE, f"{clean_text(why, length=400)}", status="skipped")
         return ()
     if isinstance(answer, Token):
-        return _granted(answer, sheet)
+        return _granted(answer, evidence.scopes, sheet)
     if isinstance(answer, TransportError):
         before = set(sheet.causes)
         blame_silence(answer, evidence, sheet, "token", _TITLE)
@@ -78,7 +86,7 @@ def check_answer(evidence: Evidence, sheet: Sheet) -> tuple[str, ...]:
     return _refused(answer, evidence, sheet)
 
 
-def _granted(token: Token, sheet: Sheet) -> tuple[str, ...]:
+def _granted(token: Token, wanted: Scopes, sheet: Sheet) -> tuple[str, ...]:
     details = tuple(str(finding) for finding in token.findings)
     sheet.note(
         "token",
@@ -86,7 +94,20 @@ def _granted(token: Token, sheet: Sheet) -> tuple[str, ...]:
         f"A token was issued, with the scopes: {clean_text(str(token.scopes))}.",
         details=details,
     )
+    if _is_beside_the_point(token.scopes, wanted):
+        sheet.blame("token", _TITLE, "scope-not-granted", seen=f"Asked for were {clean_text(str(wanted))}.")
     return ()
+
+
+def _is_beside_the_point(granted: Scopes, wanted: Scopes) -> bool:
+    # Narrower is usual, as where a wildcard becomes a list. Names that only the server understands may mean
+    # just what was asked for.
+    understood = all(scope.version is not None for scope in granted)
+    if not understood or not wanted or any(scope.level != "system" for scope in wanted):
+        return False
+    return not any(wanted.covers(scope) for scope in granted) and not any(
+        granted.covers(scope) for scope in wanted
+    )
 
 
 def _refused(error: OAuthError, evidence: Evidence, sheet: Sheet) -> tuple[str, ...]:
@@ -118,8 +139,12 @@ def _refined(found: str, evidence: Evidence) -> str:
     offset = clock_offset(evidence)
     if found == "clock-slow" and offset is not None and offset > 0:
         return "clock"
+    if found in _TIMES and offset is not None and abs(offset) <= _NOTICEABLE:
+        return "assertion-times"
     if found == "registered-with-secret" and evidence.has_secret:
         return "secret-wrong"
+    if found == "jku-missing" and evidence.auth is not None and evidence.auth.jku is not None:
+        return "jku-differs"
     if found == "request-refused" and isinstance(evidence.answer, OAuthError):
         return "client-refused" if evidence.answer.error == "invalid_request" else found
     return found

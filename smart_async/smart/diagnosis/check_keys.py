@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from smart_async.errors import ProtocolError, SmartError
+from smart_async.errors import ProtocolError, SmartError, TransportError
 from smart_async.keys.algorithms import ALGORITHMS
 from smart_async.keys.base64url import number
 from smart_async.keys.jwks import PRIVATE_MEMBERS, thumbprint
 from smart_async.messages import JSONObject, Response, as_list, as_object, clean_text
 from smart_async.smart.diagnosis.evidence import Evidence, Fetched, shown
 from smart_async.smart.diagnosis.key_problems import cause_of_configuration
-from smart_async.smart.diagnosis.report import Status
+from smart_async.smart.diagnosis.report import Certainty, Status
 from smart_async.smart.diagnosis.sheet import Sheet
 from smart_async.smart.diagnosis.words import cause_of_silence
 from smart_async.smart.redirects import redirect_target
@@ -28,6 +28,11 @@ __all__ = (
 _NUMBERS = {"RSA": ("n", "e"), "EC": ("x", "y")}
 _LONG = 86_400
 _SET, _SAME = "Public JWK Set", "Published key"
+_NOT_THERE = (
+    *("jwks-unreachable", "jwks-tls", "jwks-auth", "jwks-status", "jwks-redirect", "jwks-html"),
+    *("jwks-invalid", "jwks-empty", "jwks-kid", "jwks-kid-other", "jwks-key"),
+)
+"""What is found at a URL where the keys are not."""
 
 
 def check_key(evidence: Evidence, sheet: Sheet) -> None:
@@ -36,7 +41,12 @@ def check_key(evidence: Evidence, sheet: Sheet) -> None:
         name = cause_of_configuration(problem)
         check, title = ("jwks", _SET) if name == "jwks-http" else ("key", "Private key")
         check, title = ("config", "Configuration") if name == "configuration" else (check, title)
-        sheet.blame(check, title, name, seen=_said(problem))
+        # How this very file is put right is known best where it was read.
+        known = name in ("key-kind", "key-unreadable") and problem.advice
+        seen, fix = (
+            (clean_text(problem.message, length=400), problem.advice) if known else (_said(problem), None)
+        )
+        sheet.blame(check, title, name, seen=seen, fix=fix)
     elif evidence.signer is None:
         kind = "a client secret" if evidence.has_secret else "no key"
         sheet.note("key", "Private key", f"This client authenticates with {kind}.", status="skipped")
@@ -83,7 +93,7 @@ def check_published_set(evidence: Evidence, sheet: Sheet) -> None:
             fix="Name it with --jwks-url, if a URL is registered.",
         )
     elif (fault := _fault_of_set(fetched)) is not None:
-        sheet.blame("jwks", _SET, fault[0], seen=f"{url}: {fault[1]}")
+        sheet.blame("jwks", _SET, fault[0], seen=f"{url}: {fault[1]}", certainty=_certainty(evidence))
     else:
         _judge_set(fetched, url, sheet)
 
@@ -150,7 +160,8 @@ def check_published_key(evidence: Evidence, sheet: Sheet) -> None:
         sheet.blame(
             "jwks-key", _SAME, "jwks-kid-twice", seen=f"{len(fitting)} keys have the kid {signer.kid!r}."
         )
-    key = (fitting or named)[0]
+    # One too many is a fault of its own; ours is the one to be looked at.
+    key = next((each for each in fitting if jwk and _same(each, jwk)), (fitting or named)[0])
     faults = list(_faults_of_key(key, jwk, signer.algorithm))
     for name, seen in faults:
         sheet.blame("jwks-key", _SAME, name, seen=seen)
@@ -172,7 +183,10 @@ def check_jku(evidence: Evidence, sheet: Sheet) -> None:
             f"Your keys are at {shown(evidence.jwks_url)}, registered is {shown(registered)}"
             f"{_nearly(evidence.jwks_url, registered)}."
         )
-        sheet.note("jku", "jku", seen, status="warning", fix="Register the URL that your keys are at.")
+        if any(name in sheet.causes for name in _NOT_THERE):
+            sheet.blame("jku", "jku", "jwks-elsewhere", seen=seen)
+        else:
+            sheet.note("jku", "jku", seen, status="warning", fix="Register the URL that your keys are at.")
     elif jku is None:
         sheet.note("jku", "jku", "None is sent, which is best unless the server asks for one.")
     elif registered is None:
@@ -218,6 +232,8 @@ def _fault_of_set(fetched: Fetched) -> tuple[str, str] | None:
     if answer is None:
         error = fetched.error
         name = cause_of_silence(error) if error else "server-unreachable"
+        if name == "proxy-failed":  # the server does not go through ours
+            return name, error.message if error else ""
         return "jwks-tls" if name.startswith("tls-") else "jwks-unreachable", error.message if error else ""
     if answer.status != 200:
         return _fault_of_status(answer)
@@ -226,6 +242,15 @@ def _fault_of_set(fetched: Fetched) -> tuple[str, str] | None:
     if as_list((as_object(fetched.document) or {}).get("keys")) is None:
         return "jwks-invalid", "it is no JSON object with an array called keys."
     return None if _keys_in(fetched) else ("jwks-empty", "its array keys holds no key.")
+
+
+def _certainty(evidence: Evidence) -> Certainty:
+    # Where the EHR's certificate is not accepted for the same reason, it may be this machine's trust that
+    # lacks something, and the EHR sees nothing wrong.
+    ours, theirs = evidence.jwks and evidence.jwks.error, evidence.discovery_error
+    if ours is None or not isinstance(theirs, TransportError):
+        return "certain"
+    return "possible" if cause_of_silence(ours) == cause_of_silence(theirs) == "tls-untrusted" else "certain"
 
 
 def _fault_of_status(answer: Response) -> tuple[str, str]:
@@ -273,7 +298,10 @@ def _faults_of_key(key: JSONObject, jwk: JSONObject | None, algorithm: str) -> l
         )
         return [("jwks-type", f"{algorithm} needs {wanted.kty} {wanted.curve or ''}; published is {is_}.")]
     if jwk is not None and not _same(key, jwk):
-        found.append(("jwks-key", "The kid is the same, the numbers are not."))
+        kid = clean_text(str(key.get("kid")), length=64)
+        found.append(
+            ("jwks-key", f"Published as {kid!r} is another key: the kid is the same, the numbers are not.")
+        )
     operations = as_list(key.get("key_ops"))
     if key.get("use", "sig") != "sig":
         found.append(("jwks-use", f"Its use is {clean_text(str(key['use']), length=32)!r}."))

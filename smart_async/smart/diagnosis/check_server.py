@@ -135,7 +135,12 @@ def check_token_endpoint(evidence: Evidence, sheet: Sheet) -> None:
         sheet.blame("token-endpoint", _ENDPOINT, "token-endpoint-override", seen=seen, certainty="likely")
     elif _is_odd_one_out(metadata):
         seen = f"It is {shown(metadata.token_endpoint)}."
-        sheet.blame("token-endpoint", _ENDPOINT, "token-endpoint-host", seen=seen, certainty="likely")
+        if _speaks_oauth(evidence.probe):
+            said = f"{seen} No other endpoint is on that host; yet it answers as a token endpoint does."
+            fix = "Compare it with the server's documentation."
+            sheet.note("token-endpoint", _ENDPOINT, said, status="warning", fix=fix)
+        else:
+            sheet.blame("token-endpoint", _ENDPOINT, "token-endpoint-host", seen=seen, certainty="likely")
     if evidence.probe is not None:
         _judge_probe(evidence.probe, evidence, sheet)
     else:
@@ -161,9 +166,15 @@ def _judge_probe(probe: Fetched, evidence: Evidence, sheet: Sheet) -> None:
         # Some servers answer so to any request that they do not like.
         sheet.blame("token-endpoint", _ENDPOINT, name, seen=seen, certainty="likely")
     elif probe.is_html and answer.status in (200, 403):
-        sheet.blame("token-endpoint", _ENDPOINT, "token-endpoint-html", seen=seen, certainty="likely")
+        name = "blocked" if answer.status == 403 else "token-endpoint-html"
+        sheet.blame("token-endpoint", _ENDPOINT, name, seen=seen, certainty="likely")
     else:
         sheet.note("token-endpoint", _ENDPOINT, f"{seen} It is there.")
+
+
+def _speaks_oauth(probe: Fetched | None) -> bool:
+    answer = probe.response if probe else None
+    return answer is not None and answer.status in (400, 401) and parse_oauth_error(answer).error is not None
 
 
 def _is_odd_one_out(metadata: SmartMetadata) -> bool:

@@ -130,6 +130,9 @@ def check_assertion(evidence: Evidence, sheet: Sheet) -> None:
         sheet.blame("assertion", _ASSERTION, "typ-wrong", seen=seen, certainty="likely")
     if not claims.get("iss") == claims.get("sub") == config.client_id:
         sheet.blame("assertion", _ASSERTION, "assertion-issuer")
+    if config.client_id != config.client_id.strip():
+        seen, fix = "The client_id begins or ends with a blank, as copying leaves it.", "Take the blank away."
+        sheet.blame("assertion", _ASSERTION, "assertion-issuer", seen=seen, fix=fix, certainty="likely")
     _check_window(claims, evidence.signed_at, sheet)
     if len(sheet.causes) == before:
         sheet.note("assertion", _ASSERTION, "It follows the rules: aud, iss, sub, exp, typ, kid and jti.")

@@ -32,6 +32,8 @@ __all__ = ("judge",)
 _SURE = {"certain": 2, "likely": 1, "possible": 0}
 _WRONG_ENDPOINT = ("token-endpoint-host", "token-endpoint-override")
 _SYMPTOMS = ("token-endpoint-", "server-", "no-answer", "host-", "tls-", "proxy-", "blocked")
+# A certificate made out to that host, only too long ago, speaks for the host being the right one.
+_NO_SYMPTOMS = (*_WRONG_ENDPOINT, "tls-expired", "tls-old", "tls-client-certificate")
 _CHECKS = (
     check_key,
     check_kid,
@@ -80,7 +82,7 @@ def judge(evidence: Evidence) -> Diagnosis:
 
 def _wrong_endpoint(sheet: Sheet) -> tuple[str, ...]:
     # That nothing useful answers at a URL is only what follows from its being the wrong one.
-    if not any(name.startswith(_SYMPTOMS) for name in sheet.causes if name not in _WRONG_ENDPOINT):
+    if not any(name.startswith(_SYMPTOMS) for name in sheet.causes if name not in _NO_SYMPTOMS):
         return ()
     return tuple(name for name in _WRONG_ENDPOINT if name in sheet.causes)
 

@@ -82,9 +82,9 @@ class Sheet:
         found = cause(name, certainty=certainty, fix=fix)
         explanation = f"{seen} {found.explanation}".strip()
         status: Status = "problem" if certainty == "certain" else "warning"
-        self.note(
-            check, title, f"{found.title} {seen}".strip(), status=status, fix=found.fix, details=details
-        )
+        # Of mere suspects there are several in one line; what to do about each stands with the causes.
+        advice = "" if certainty == "possible" else found.fix
+        self.note(check, title, f"{found.title} {seen}".strip(), status=status, fix=advice, details=details)
         before = self.causes.get(name)
         if before is None or (before.certainty != "certain" and certainty == "certain"):
             self.causes[name] = cause(name, certainty=certainty, explanation=explanation, fix=fix)

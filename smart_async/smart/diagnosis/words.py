@@ -8,6 +8,7 @@ all of them.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from smart_async.errors import OAuthError, TransportError
 
@@ -15,20 +16,43 @@ __all__ = ("cause_of_discovery", "cause_of_refusal", "cause_of_silence", "cause_
 
 _WORDS: tuple[tuple[str, str], ...] = (
     ("key-unknown", r"\bkeys?\b[^.]{0,30}\bnot (?:be )?found|\bno (?:matching |suitable )?(?:public )?key\b"),
+    ("key-unknown", r"\b(?:certificate|key)\b[^.]{0,80}\bnot registered\b"),
     ("registered-with-secret", r"not registered any keys?\b|no keys? (?:is|are) registered"),
+    (
+        "registered-with-secret",
+        r"not (?:registered|configured|allowed|enabled|permitted) (?:to use|for)\b"
+        r"[^.]{0,40}(?:private_key_jwt|client_assertion|auth\w* method)",
+    ),
+    (
+        "registered-with-key",
+        r"\b(?:has|have|with) no (?:client )?secret\b|registered (?:as|with) (?:asym|a key|public key)",
+    ),
+    (
+        "blocked",
+        r"\bIP(?: address)?\b[^.]{0,40}\b(?:not|block\w*|den\w+|forbidden)\b|(?:white|allow)[ -]?list",
+    ),
     ("client-unknown", r"no (?:such )?client\b|\b(?:unknown|unregistered|unrecogni[sz]ed) client\b"),
     (
         "client-unknown",
-        r"\bclient\b[^.]{0,60}(?:not (?:found|known|registered|recogni[sz]ed)|unknown"
-        r"|(?:does not|doesn.t) exist)",
+        r"\bclient\b(?![ _-]assertion)[^.]{0,60}(?:not (?:found|known|recogni[sz]ed|registered(?! (?:for|to)\b))"
+        r"|unknown|(?:does not|doesn.t) exist)",
     ),
     ("client-unknown", r"invalid (?:value for )?\W?client_id|application with identifier[^.]{0,80}not found"),
+    ("client-unknown", r"(?:invalid|unknown|no such) tenant\b|\btenant\b[^.]{0,40}not found"),
+    # Of a token it means that nbf is ahead or exp over; of a client, that it waits for somebody's approval.
+    ("clock", r"\b(?:token|assertion|jwt) is not (?:yet )?active\b|\btime range\b"),
     (
         "client-not-active",
         r"\b(?:inactive|disabled|suspended|pending|deactivated)\b"
         r"|not (?:yet )?(?:been )?(?:active|activated|approved|enabled)",
     ),
+    (
+        "jku-missing",
+        r"(?:missing|required|without|lacks?|no|must (?:have|contain|include))\b[^.]{0,20}\bjku\b"
+        r"|\bjku\b[^.]{0,30}\b(?:missing|required|absent|not (?:present|given|found))",
+    ),
     ("jku-differs", r"\bjku\b"),
+    ("key-unknown", r"\bload\b[^.]{0,20}\bpublic key\b"),
     (
         "jwks-blocked",
         r"(?:jwks?|jwk set|key set|keys?)\b.{0,200}?\b(?:cannot|could not|unable|failed|not) (?:be |to be )?"
@@ -78,11 +102,15 @@ _STATUSES = {
     407: "proxy-failed",
     429: "rate-limited",
 }
+_URN = re.compile(r"\burn:([^/?#\s]{1,200})", re.IGNORECASE)
+_SEAMS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_:-]+")
+_OF_CLIENT = ("client-unknown", "client-not-active", "registered-with-secret")
 _ABOUT_CLIENT = frozenset({"invalid_client", "invalid_request", "invalid_grant", "access_denied", None})
 
 _SILENCE: tuple[tuple[str, str], ...] = (
     ("host-unknown", r"resolve|name lookup|getaddrinfo|nodename"),
     ("proxy-failed", r"\bproxy\b"),
+    ("tls-client-certificate", r"client certificate"),
     ("no-answer", r"broke off|broken off|no answer|not over after|not valid HTTP|\banswer has\b|dropped"),
     ("tls-expired", r"certificate.*expired|expired.*certificate"),
     ("tls-name", r"hostname|mismatch|not valid for|doesn.t match|IP address"),
@@ -103,8 +131,24 @@ def cause_of_words(text: str | None) -> str | None:
 
     >>> cause_of_words("Invalid audience in client assertion"), cause_of_words("client authentication failed")
     ('aud-wrong', None)
+
+    A name that stands in its place is read word by word:
+
+    >>> cause_of_words("JWKSNoMatchingKey")
+    'key-unknown'
     """
-    return next((name for name, pattern in _PATTERNS if pattern.search(text or "")), None)
+    for each in (text or "", _SEAMS.sub(" ", text or "")):
+        for name, pattern in _PATTERNS:
+            if pattern.search(each):
+                return name
+    return None
+
+
+def _words_of(error: OAuthError) -> str | None:
+    # Oracle Health describes nothing; the name of what is wrong stands in the address of a page about it.
+    if error.error_description or (found := _URN.search(unquote(error.error_uri or ""))) is None:
+        return error.error_description
+    return found[1]
 
 
 def cause_of_refusal(error: OAuthError) -> str:
@@ -118,8 +162,9 @@ def cause_of_refusal(error: OAuthError) -> str:
         An id of the catalogue; `client-refused` or `request-refused` where it does not say.
     """
     status, code = error.status or 0, error.error
+    said = cause_of_words(_words_of(error))
     if code in _CODES:
-        return _of_code(error)
+        return said if code == "unauthorized_client" and said in _OF_CLIENT else _of_code(error)
     # A gateway's answer has no code of OAuth; its status says more than its words.
     if code not in _ABOUT_CLIENT or code is None:
         if status in _STATUSES:
@@ -128,8 +173,8 @@ def cause_of_refusal(error: OAuthError) -> str:
             return "server-failing"
     if status == 429:
         return "rate-limited"
-    if code in _ABOUT_CLIENT and (found := cause_of_words(error.error_description)):
-        return found
+    if code in _ABOUT_CLIENT and said:
+        return said
     if code is None and (error.error_description or "").startswith("a page of HTML"):
         return "token-endpoint-html"
     if status >= 500:
