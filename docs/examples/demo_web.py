@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from chart_app import create_app
@@ -35,6 +36,10 @@ class Demo:
     app_url: str
     hospital: Sandbox
     clinic: Sandbox
+
+
+class PortTakenError(Exception):
+    """Somebody else has the port that was asked for."""
 
 
 def build_app(hospital: Sandbox, clinic: Sandbox, app_url: str) -> FastAPI:
@@ -83,7 +88,7 @@ def running(
 
 
 @contextmanager
-def serving(app: FastAPI, listener: socket.socket, **options: object) -> Iterator[None]:
+def serving(app: Any, listener: socket.socket, **options: Any) -> Iterator[None]:
     """Serve *app* in a thread. There is no access log: it would hold codes."""
     server = uvicorn.Server(
         uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=1, **options)
@@ -99,7 +104,16 @@ def serving(app: FastAPI, listener: socket.socket, **options: object) -> Iterato
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it, say what to open, and wait for Ctrl-C."""
-    options = _options(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except PortTakenError as error:
+        parser.error(f"Port {error} on 127.0.0.1 cannot be had: choose another.")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
     stop = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -118,16 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         while not stop.wait(0.5):  # in slices: on Windows Ctrl-C does not end a wait
             pass
-    return 0
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="The chart app beside two sandbox EHRs.")
     for name, usual in zip(("port", "hospital-port", "clinic-port"), PORTS, strict=True):
         parser.add_argument(
             f"--{name}", type=int, metavar="N", help=f"{usual} by default; 0 takes a free one"
         )
-    return parser.parse_args(arguments)
+    return parser
 
 
 def _choose(wanted: int | None, usual: int) -> int:
@@ -140,7 +153,7 @@ def _listener(wanted: int | None, usual: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", usual if wanted is None else wanted))
     except OSError as error:
         if wanted is not None or error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
+            raise PortTakenError(usual if wanted is None else wanted) from None
         return socket.create_server(("127.0.0.1", 0))  # nobody asked for the usual one
 
 

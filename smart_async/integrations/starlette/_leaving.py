@@ -39,7 +39,7 @@ class Leaving:
             return self._ask(value)
         # Another site's form brings no Lax cookie; the answer to it would take the cookie away all the same.
         if not await self._meant(request, value):
-            return self._ask(value, status=403)
+            return self._ask(value, status=200 if value is None else 403)
         try:
             web = await self._visitors.session(request)
             return await self._leave(request, web)
