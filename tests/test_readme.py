@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,11 +138,53 @@ def test_the_sign_in_example_signs_a_user_in(
     assert renewed.context == token.context
 
 
+def test_the_fastapi_example_signs_a_user_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app of under fifteen lines sends a browser to the EHR and then shows the patient's name."""
+    httpx = pytest.importorskip("httpx")
+    pytest.importorskip("fastapi")
+    sandbox = Sandbox()
+    for name, value in {
+        "FHIR_BASE_URL": sandbox.fhir_base,
+        "SMART_CLIENT_ID": "my-app",
+        "SMART_PRIVATE_KEY_PATH": str(folder / "key.pem"),
+        "SMART_KEY_ID": "key-1",
+        "SMART_REDIRECT_URI": "https://app.example.com/smart/callback",
+        "SMART_SCOPE": "openid fhirUser launch/patient patient/*.rs",
+    }.items():
+        monkeypatch.setenv(name, value)
+    sandbox.register_client(
+        client_id="my-app",
+        jwks=json.loads((folder / "jwks.json").read_text("utf-8")),
+        redirect_uris=[os.environ["SMART_REDIRECT_URI"]],
+    )
+    # What would go over the network goes to the sandbox.
+    monkeypatch.setattr("smart_async.clients._async.open_async_transport", lambda _: sandbox.transport())
+    monkeypatch.setattr(
+        "smart_async.integrations.starlette._pool._opened", lambda: httpx.ASGITransport(sandbox.app)
+    )
+    assert len(PYTHON[3].strip().splitlines()) < 15
+    namespace: dict[str, Any] = {}
+    exec(compile(PYTHON[3], "README", "exec"), namespace)
+
+    async def scenario() -> object:
+        transport = httpx.ASGITransport(namespace["app"])
+        headers = {"Accept": "text/html"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="https://app.example.com", headers=headers
+        ) as browser:
+            login = (await browser.get("/chart")).headers["location"]
+            to_the_ehr = (await browser.get(login)).headers["location"]
+            back = (await browser.get(sandbox.authorize(to_the_ehr))).headers["location"]
+            return (await browser.get(back)).json()
+
+    assert asyncio.run(scenario()) == sandbox.resources["Patient"]["patient-amber"]["name"]
+
+
 def test_the_testing_example_signs_in_without_a_socket() -> None:
     """The example for the reader's own tests holds what it asserts."""
-    exec(compile(PYTHON[3], "README", "exec"), {})
+    exec(compile(PYTHON[4], "README", "exec"), {})
 
 
 def test_every_example_is_run() -> None:
     """A block that is added to the README has to be added here too."""
-    assert (len(PYTHON), len(COMMANDS)) == (4, 3)
+    assert (len(PYTHON), len(COMMANDS)) == (5, 3)

@@ -296,6 +296,15 @@ async def test_nobody_else_signs_a_user_out(
         assert (await browser.get("/")).text == "somebody"
 
 
+async def test_a_form_of_another_site_takes_no_cookie(web: WebApp) -> None:
+    """It comes without Lax cookies, and an answer that takes them back would sign the user out all the same."""
+    async with web.browser() as browser:
+        headers = {"Sec-Fetch-Site": "cross-site"}
+        answer = await browser.post("/smart/logout", headers=headers)
+        assert (answer.status_code, cookies_of(answer)) == (200, {})
+        assert "<h1>Sign out?</h1>" in answer.text
+
+
 async def test_signing_out_twice(web: WebApp) -> None:
     """Who is not signed in is signed out."""
     async with web.browser() as browser:
