@@ -88,7 +88,13 @@ def discovery(origin: str = "https://ehr.example.com") -> bytes:
             *("launch-ehr", "launch-standalone", "client-public", "client-confidential-symmetric"),
             *("client-confidential-asymmetric", "context-ehr-patient", "context-ehr-encounter"),
             *("context-standalone-patient", "context-banner", "context-style", "permission-offline"),
-            *("permission-patient", "permission-user", "permission-v1", "permission-v2", "sso-openid-connect"),
+            *(
+                "permission-patient",
+                "permission-user",
+                "permission-v1",
+                "permission-v2",
+                "sso-openid-connect",
+            ),
             *("authorize-post", "smart-app-state"),
         ],
     }

@@ -147,7 +147,9 @@ def calls(function: Callable[[], object], clock: Callable[[], float] = thread_ti
 
 
 def async_calls(
-    function: Callable[[], Awaitable[object]], runner: asyncio.Runner, clock: Callable[[], float] = thread_time
+    function: Callable[[], Awaitable[object]],
+    runner: asyncio.Runner,
+    clock: Callable[[], float] = thread_time,
 ) -> Timed:
     """
     Return what times a coroutine function, one call after the other on one loop.

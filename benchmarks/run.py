@@ -134,7 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(f"{row:>2}  {subject}" for row, (_, subject) in ROWS.items()))
         return 0
-    return _run(options.rows or list(ROWS), Effort(rounds=options.rounds), options.json, strict=options.strict)
+    return _run(
+        options.rows or list(ROWS), Effort(rounds=options.rounds), options.json, strict=options.strict
+    )
 
 
 def _run(rows: Sequence[int], effort: Effort, file: str | None, *, strict: bool) -> int:

@@ -45,7 +45,9 @@ class Trivial(asyncio.Protocol):
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return None
-        lengths = (line.partition(b":")[2] for line in head.lower().split(b"\r\n") if line.startswith(b"content-le"))
+        lengths = (
+            line.partition(b":")[2] for line in head.lower().split(b"\r\n") if line.startswith(b"content-le")
+        )
         length = int(next(lengths, b"0"))
         if len(rest) < length:
             return None

@@ -123,7 +123,9 @@ def measure(effort: Effort) -> Iterator[Result]:
         pairs = alternate(calls(ours), calls(signature(key, signed)), effort)
         yield compared(ROW, f"assertion, {name}", "bare signature", pairs, limit=LIMITS[name])
     pairs = alternate(calls(assertion(Constant())), calls(floor), effort)
-    yield compared(ROW, "assertion, constant signer", "2 dumps, 3 base64url, 1 random", pairs, limit=FLOOR_LIMIT)
+    yield compared(
+        ROW, "assertion, constant signer", "2 dumps, 3 base64url, 1 random", pairs, limit=FLOOR_LIMIT
+    )
     times = effort.of(TIMES)
     found = parses(times)
     yield Result(

@@ -39,7 +39,9 @@ ISSUER, CLIENT, NONCE = BASE, "growth-chart", "n-0S6_WzA2Mj-0S6_WzA2Mj-0S6_WzA2M
 def documents(effort: Effort) -> Iterator[Result]:
     """Yield the lines for JSON documents."""
     registration = config()
-    found = Response(status=200, headers=JSON_TYPE, body=DISCOVERY, url=f"{BASE}/.well-known/smart-configuration")
+    found = Response(
+        status=200, headers=JSON_TYPE, body=DISCOVERY, url=f"{BASE}/.well-known/smart-configuration"
+    )
     pairs = alternate(
         calls(lambda: parse_discovery(found, registration)), calls(lambda: json.loads(DISCOVERY)), effort
     )

@@ -59,7 +59,9 @@ def clients(kind: type[Any], count: int, network: Network) -> list[Any]:
     key = SigningKey.from_key(private_key("ES384"), kid="key-1")
     return [
         kind(
-            config(key, fhir_base=f"https://ehr.example.com/tenant-{number}/r4", client_id=f"client-{number}"),
+            config(
+                key, fhir_base=f"https://ehr.example.com/tenant-{number}/r4", client_id=f"client-{number}"
+            ),
             transport=network,
         )
         for number in range(count)

@@ -48,7 +48,9 @@ async def load(one: Callable[[], Awaitable[object]], requests: int) -> float:
     return (process_time() - started) / requests
 
 
-async def compare(library: ModuleType, origin: str, requests: int, rounds: int) -> list[tuple[float, float, float]]:
+async def compare(
+    library: ModuleType, origin: str, requests: int, rounds: int
+) -> list[tuple[float, float, float]]:
     """Return the rounds: seconds of a token, of a bare request, and of a bare signature."""
     body, url = form(ECKey.import_key(pem("ES384"))), f"{origin}/token"
     sign = calls(signature(private_key("ES384"), b"x" * 300))

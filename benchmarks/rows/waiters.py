@@ -92,5 +92,12 @@ def measure(effort: Effort) -> Iterator[Result]:
         name = f"{tasks:,} tasks, one renewal, {backend}"
         yield compared(ROW, name, "one bare event", Pairs(tuple(rounds)), limit=LIMIT, unit="ms")
     yield Result(
-        row=ROW, what="requests for one renewal", against="one", unit="", ours=most, baseline=1, ratio=most, limit=1.0
+        row=ROW,
+        what="requests for one renewal",
+        against="one",
+        unit="",
+        ours=most,
+        baseline=1,
+        ratio=most,
+        limit=1.0,
     )

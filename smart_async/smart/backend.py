@@ -88,7 +88,10 @@ def backend_token(state: ClientState, *, scope: str | Scopes = DEFAULT_SCOPE) ->
         limits=state.limits,
         sent=sent_secrets(state.config),
     )
-    return replace(token, refresh_token=None, findings=(*token.findings, *_findings(wanted, token)))
+    findings = tuple(_findings(wanted, token))
+    if not findings:  # then there is no refresh token either, and the token is as it should be
+        return token
+    return replace(token, refresh_token=None, findings=(*token.findings, *findings))
 
 
 def _findings(wanted: Scopes, token: Token) -> Iterator[Finding]:

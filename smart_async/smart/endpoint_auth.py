@@ -65,7 +65,10 @@ def check_kept_origin(state: ClientState, token_endpoint: str) -> None:
     Raises:
         EndpointChangedError: If it has another origin, and not a trusted one.
     """
-    before, origin = state.token_origin, origin_of(token_endpoint)
+    before = state.token_origin
+    if before is not None and token_endpoint.startswith(f"{before}/"):
+        return  # plainly where it was, as nearly always
+    origin = origin_of(token_endpoint)
     if before not in (None, origin) and origin not in state.config.trusted_origins:
         raise EndpointChangedError(
             f"This client has authenticated at {before}; discovery now names {origin}. Nothing was sent.",

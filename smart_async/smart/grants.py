@@ -126,7 +126,7 @@ def _attempt(
         if once and exc.sent is not False:
             raise _unknown(exc) from exc
         raise
-    if response.status == 200:
+    if response.status == 200 and not url.startswith(f"{state.token_origin}/"):
         state.token_origin = origin_of(url)
     return response
 

@@ -39,6 +39,9 @@ _REFERENCE = re.compile(
 _VISIBLE = {"iss": re.compile(r"[!-~]+"), "launch": re.compile(r"[ -~]+")}
 _DOTS = frozenset({".", ".."})
 _CONTEXT_ITEMS = 100
+_MEMBERS = frozenset(
+    {"patient", "encounter", "fhirContext", "need_patient_banner", "smart_style_url", "intent", "tenant"}
+)
 
 
 @discreet_init
@@ -176,6 +179,9 @@ class LaunchContext:
         return f"<LaunchContext with {', '.join(known) or 'nothing'}>"
 
 
+_NO_CONTEXT = LaunchContext()
+
+
 def parse_launch_context(
     document: JSONObject, *, previous: LaunchContext | None = None
 ) -> tuple[LaunchContext, tuple[Finding, ...]]:
@@ -193,7 +199,9 @@ def parse_launch_context(
 
     Spec: SMART App Launch 2.2, scopes-and-launch-context (launch context parameters).
     """
-    reader = _Reader(document, previous or LaunchContext())
+    if previous is None and _MEMBERS.isdisjoint(document):
+        return _NO_CONTEXT, ()  # as in every backend token
+    reader = _Reader(document, previous or _NO_CONTEXT)
     context = LaunchContext(
         patient=reader.identifier("patient"),
         encounter=reader.identifier("encounter"),

@@ -200,6 +200,8 @@ class _Reader:
 
     def expires_at(self) -> float | None:
         value = self.document.get("expires_in")
+        if type(value) is int and 0 < value < _LONGEST:  # as from nearly every server
+            return self.response.received_at + value
         if isinstance(value, bool) or as_list(value) is not None or as_object(value) is not None:
             raise self.refuse(
                 f"expires_in is a {type(value).__name__}, not a number.",
@@ -222,6 +224,8 @@ class _Reader:
 
     def scopes(self, requested_scope: str) -> Scopes:
         value = self.document.get("scope")
+        if isinstance(value, str):
+            return self._parse_scopes(value)
         items = as_list(value)
         if items is not None and all(isinstance(item, str) for item in items):
             self.note("TK-13", "scope is a list; its items are joined.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Set
+from functools import lru_cache
 from typing import Any, Self
 
 from smart_async.errors import ConfigurationError
@@ -13,6 +14,9 @@ from smart_async.smart.scopes.scope import Scope
 from smart_async.smart.scopes.syntax import in_v1, merged_scope, syntax_version, with_word
 
 __all__ = ("Scopes",)
+
+_KNOWN_LENGTH = 100
+"""Characters of the scopes that are kept to be used again: a server can name very long ones."""
 
 
 class Scopes(Set[Scope]):
@@ -44,7 +48,7 @@ class Scopes(Set[Scope]):
         self._by_name: dict[str, Scope] = {}
         self._grants: Grants | None = None
         for word in words:
-            scope = word if isinstance(word, Scope) else Scope(word)
+            scope = word if isinstance(word, Scope) else _scope(word)
             _ = self._by_name.setdefault(scope.name, scope)
 
     @classmethod
@@ -250,6 +254,16 @@ class Scopes(Set[Scope]):
 
     def __reduce__(self) -> tuple[Callable[[str], Scopes], tuple[str]]:
         return type(self), (str(self),)
+
+
+def _scope(text: str) -> Scope:
+    return _known_scope(text) if len(text) <= _KNOWN_LENGTH else Scope(text)
+
+
+@lru_cache(maxsize=256)
+def _known_scope(text: str) -> Scope:
+    # Every token of a client names the same few scopes, and a scope never changes.
+    return Scope(text)
 
 
 def _scopes(value: Scope | Iterable[Scope | str]) -> Scopes:
