@@ -23,12 +23,11 @@ __all__ = ("Url", "is_loopback", "parse_url", "resolve_url", "same_base")
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://"
-    r"(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?",
-    re.DOTALL,
+    r"(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?"
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-_AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?P<colon>:(?P<port>.*))?", re.DOTALL)
-_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?")
+_AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?P<colon>:(?P<port>.*))?")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
 _PORTS = {"https": 443, "http": 80}
 _DOT = re.compile(r"(?:\.|%2[eE]){1,2}")
 _ILLEGAL = re.compile(r"[^!-~]|[\\\"<>^`{|}]")
@@ -117,7 +116,7 @@ def parse_url(
         raise refuse("has a fragment (#…)")
     if match["query"] is not None and not allow_query:
         raise refuse("has a query (?…)")
-    if _PERCENT.search(path + (match["query"] or "")):
+    if _PERCENT.search(text):
         raise refuse("holds a percent sign that is not followed by two hexadecimal digits")
     if any(_DOT.fullmatch(segment) for segment in path.split("/")):
         raise refuse("has a path with . or .. segments")

@@ -40,6 +40,8 @@ def refusal(text, **options):
         ("https://xn--mller-kva.example/r4", ("https", "xn--mller-kva.example", 443, "/r4", None)),
         ("https://my_host.internal/a;b=c,d/e", ("https", "my_host.internal", 443, "/a;b=c,d/e", None)),
         ("https://localhost/r4", ("https", "localhost", 443, "/r4", None)),
+        ("https://ehr.example.com:65535/r4", ("https", "ehr.example.com", 65535, "/r4", None)),
+        ("https://ehr.example.com:1/r4", ("https", "ehr.example.com", 1, "/r4", None)),
     ],
 )
 def test_good_urls(text, parts):
@@ -217,7 +219,20 @@ def test_queries_where_they_are_allowed():
     assert (url.path, url.query) == ("/auth", "tenant=%20a&x")
     assert parse_url("https://ehr.example.com?", field="x", allow_query=True).query == ""
     assert "percent sign" in refusal("https://ehr.example.com/?a=%", allow_query=True).message
+    # Not one of the two that would be right if they stood next to each other.
+    assert "percent sign" in refusal("https://ehr.example.com/%?41", allow_query=True).message
     assert parse_url("https://ehr.example.com?x=/../y", field="x", allow_query=True).query == "x=/../y"
+
+
+def test_lengths():
+    """The longest URL and the longest host that are accepted are as long as the limits say, and no longer."""
+    base = "https://ehr.example.com/"
+    longest = base + "a" * (URL_LENGTH - len(base))
+    assert parse_url(longest, field="x").text == longest
+    assert "has 2049 characters" in refusal(longest + "a").message
+    host = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    assert (len(host), parse_url(f"https://{host}", field="x").host) == (253, host)
+    assert "not a plain DNS name" in refusal(f"https://{host}d").message
 
 
 HOSTS = st.one_of(
@@ -266,6 +281,7 @@ def test_all_parsers_agree_on_what_is_accepted(text):
     ("base", "reference", "result"),
     [
         ("https://ehr.example.com/r4", "https://as.example.com/token", "https://as.example.com/token"),
+        ("https://ehr.example.com/r4", "HTTPS://as.example.com/token", "HTTPS://as.example.com/token"),
         (
             "https://ehr.example.com/r4",
             "https://as.example.com/t?u=https://x",
