@@ -72,12 +72,17 @@ format: $(VENV)/.check ## put the code into its one format
 bench: .venvs/bench/.bench ## measure what the library promises to be fast at (ARGS="1 4 --strict")
 	@.venvs/bench/bin/python -m benchmarks $(ARGS)
 
-.PHONY: conformance mutate
+.PHONY: conformance mutate mutate-rules mutate-rooms
 conformance: $(VENV)/.test ## write docs/conformance.md: each rule and the tests that guard it
 	@$(BIN)/python docs/conformance/build.py
 
-mutate: $(VENV)/.test ## break the code fault by fault, and see the guards of each rule fail
-	@$(BIN)/python tests/mutate.py $(ARGS)
+mutate: $(if $(ARGS),mutate-rooms,mutate-rules mutate-rooms) ## break the code, and see the tests fail: both below (ARGS=smart/retries)
+
+mutate-rules: .venvs/mutate/.mutate ## break each SHALL of the client by a listed fault, and see its guards fail
+	@.venvs/mutate/bin/python tests/mutate.py $(ARGS)
+
+mutate-rooms: .venvs/mutate/.mutate ## break the policy rooms in all small ways, and see their tests fail
+	@.venvs/mutate/bin/python tests/mutation/run.py $(ARGS)
 
 .PHONY: docs docs-blocks
 docs: $(VENV)/.docs conformance ## build the documentation into build/docs, warnings being errors
@@ -163,6 +168,10 @@ clean: ## remove everything that the targets made
 
 %/.core: %/.pip pyproject.toml
 	@$*/bin/python $(PIP) --editable . --group test-core
+	@touch $@
+
+%/.mutate: %/.test pyproject.toml
+	@$*/bin/python $(PIP) --group mutate
 	@touch $@
 
 %/.fuzz: %/.pip pyproject.toml

@@ -1,0 +1,206 @@
+"""
+Make mutants: copies of a module that differ in one small thing, by the operators of mutmut.
+
+mutmut's own runner reaches functions alone, and none that is decorated. A policy is often a constant of the
+module (a pattern, a table of what may be repeated) or a property, so its operators are applied to the whole
+text here. One operator is added: a check taken out. What people read (messages, advice) is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+_UNTOUCHED_CALLS = ("isinstance", "len", "cast", "TypeVar", "ParamSpec", "NewType")
+_UNTOUCHED_NAMES = ("__all__",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """
+    A module with one change.
+
+    Args:
+        file: The module's file, relative to the repository.
+        where: The function or class that it is in, or `module`.
+        lines: The numbers of the lines of the statement that was changed.
+        was: The lines that were changed, joined.
+        now: What became of them.
+        source: The whole text.
+    """
+
+    file: str
+    where: str
+    lines: tuple[int, ...]
+    was: str
+    now: str
+    source: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells it from the others, also after lines moved."""
+        return self.file, self.where, self.was, self.now
+
+
+def make_mutants(file: str, text: str) -> list[Mutant]:
+    """
+    Return the mutants of a module.
+
+    Args:
+        file: The module's file, relative to the repository.
+        text: What is in it.
+    """
+    import libcst as cst
+    from libcst.metadata import MetadataWrapper, PositionProvider
+
+    wrapper = MetadataWrapper(cst.parse_module(text))
+    positions = wrapper.resolve(PositionProvider)
+    lines = text.splitlines()
+    written = {id(statement): wrapper.module.code_for_node(statement) for statement in wrapper.module.body}
+    found: dict[tuple[str, str, str, str], Mutant] = {}
+    for node, mutated, path, whole, top in _changes(wrapper.module):
+        first, last = positions[whole].start.line, positions[whole].end.line
+        if any("pragma: no cover" in line for line in lines[first - 1 : last]):
+            continue
+        # The text of the other statements stays as it is; to write them out anew each time takes minutes.
+        part = top.deep_replace(node, mutated) if top is not node else mutated
+        source = text.replace(written[id(top)], wrapper.module.code_for_node(part), 1)
+        if not _compiles(source):
+            continue
+        was, now = _difference(lines, source.splitlines())
+        start = positions[node].start.line if node in positions else first
+        mutant = Mutant(
+            file=file,
+            where=".".join(path) or "module",
+            # A statement over several lines counts as run when any of them was: tracers differ in which.
+            lines=tuple(range(min(first, start), last + 1)),
+            was=was,
+            now=now,
+            source=source,
+        )
+        if was != now:
+            found.setdefault(mutant.key, mutant)
+    return list(found.values())
+
+
+def _compiles(source: str) -> bool:
+    try:
+        compile(source, "mutant", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _difference(old: Sequence[str], new: Sequence[str]) -> tuple[str, str]:
+    """Return the lines that differ, between those at the start and at the end that do not."""
+    start = len(os.path.commonprefix([old, new]))
+    old, new = old[start:], new[start:]
+    end = len(os.path.commonprefix([old[::-1], new[::-1]]))
+    return tuple(" ".join(line.strip() for line in part[: len(part) - end]) for part in (old, new))  # type: ignore[return-value]
+
+
+def _changes(
+    module: cst.Module,
+) -> Iterator[tuple[cst.CSTNode, cst.CSTNode, tuple[str, ...], cst.CSTNode, cst.CSTNode]]:
+    """Yield each node, what takes its place, the names around it, its statement, and that of the module."""
+    import libcst as cst
+    from mutmut.mutation.mutators import mutation_operators
+
+    operators = [*mutation_operators, (cst.If, _without_check)]
+
+    def visit(
+        node: cst.CSTNode, path: tuple[str, ...], whole: cst.CSTNode
+    ) -> Iterator[tuple[cst.CSTNode, cst.CSTNode, tuple[str, ...], cst.CSTNode]]:
+        if _untouched(node):
+            return
+        if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            path = (*path, node.name.value)
+        if isinstance(node, cst.SimpleStatementLine):
+            whole = node
+        if isinstance(node, cst.If | cst.While | cst.For | cst.With | cst.Try | cst.Match):
+            whole = getattr(node, "test", None) or getattr(node, "iter", None) or node
+        for kind, operator in operators:
+            if isinstance(node, kind):
+                for mutated in operator(node):
+                    if not _for_people(node, mutated) and not _hopeless(node, mutated):
+                        yield node, mutated, path, whole
+        for child in node.children:
+            yield from visit(child, path, whole)
+
+    for top in module.body:
+        for change in visit(top, (), top):
+            yield *change, top
+
+
+def _without_check(node: cst.If) -> Iterable[cst.If]:
+    import libcst as cst
+
+    yield node.with_changes(test=cst.Name("False"))
+
+
+def _untouched(node: cst.CSTNode) -> bool:
+    """Return whether *node* is for the type checker, or the tools, and does nothing."""
+    import libcst as cst
+
+    if isinstance(node, cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom | cst.Assert):
+        return True
+    if isinstance(node, cst.Expr) and isinstance(node.value, cst.BaseString):
+        return True  # a docstring
+    if isinstance(node, cst.If) and isinstance(node.test, cst.Name) and node.test.value == "TYPE_CHECKING":
+        return True
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in _UNTOUCHED_CALLS:
+        return True
+    if isinstance(node, cst.AnnAssign) and "TypeAlias" in _text(node.annotation.annotation):
+        return True
+    return isinstance(node, cst.Assign) and _text(node.targets[0].target) in _UNTOUCHED_NAMES
+
+
+def _for_people(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
+    """Return whether nothing but a text for people was changed: a string with a blank in it."""
+    import libcst as cst
+
+    if isinstance(node, cst.BaseString):
+        return _prose(node)
+    if not isinstance(node, cst.Call) or not isinstance(mutated, cst.Call):
+        return False
+    kept = {id(argument) for argument in mutated.args}
+    gone = [argument for argument in node.args if id(argument) not in kept]
+    return any(_prose(argument.value) for argument in gone)
+
+
+def _hopeless(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
+    """Return whether a positional argument is gone from in front of others: a call that fails, whatever it is."""
+    import libcst as cst
+
+    if not isinstance(node, cst.Call) or not isinstance(mutated, cst.Call):
+        return False
+    if len(node.args) == len(mutated.args):
+        return False
+    kept = {id(argument) for argument in mutated.args}
+    positional = [argument for argument in node.args if argument.keyword is None]
+    return any(id(argument) not in kept for argument in positional[:-1])
+
+
+def _prose(node: cst.CSTNode) -> bool:
+    import libcst as cst
+
+    if isinstance(node, cst.ConcatenatedString):
+        return _prose(node.left) or _prose(node.right)
+    if isinstance(node, cst.FormattedString):
+        return any(
+            isinstance(part, cst.FormattedStringText) and " " in part.value.strip() for part in node.parts
+        )
+    if isinstance(node, cst.IfExp):
+        return _prose(node.body) or _prose(node.orelse)
+    return isinstance(node, cst.SimpleString) and " " in node.raw_value.strip() and not node.prefix
+
+
+def _text(node: cst.CSTNode) -> str:
+    import libcst as cst
+
+    return cst.Module([]).code_for_node(node)
