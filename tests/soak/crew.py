@@ -83,7 +83,9 @@ class Way:
     def http(self, peer: Peer) -> Any:
         """Make the client that a user of the library would have for FHIR."""
         kind = self.http_library.Client if self.portal is None else self.http_library.AsyncClient
-        return kind(base_url=peer.fhir_base, trust_env=False, timeout=30)
+        # Servers close what is idle for five seconds; a client that waits as long would race with them.
+        limits = self.http_library.Limits(keepalive_expiry=2)
+        return kind(base_url=peer.fhir_base, trust_env=False, timeout=30, limits=limits)
 
     def auth(self, session: Any) -> Any:
         """Return a session's `auth=` for the library."""

@@ -163,9 +163,14 @@ def unexplained(failures: Sequence[Failure]) -> list[str]:
     for failure in failures:
         kinds.setdefault((failure.server, failure.error), []).append(failure)
     return [
-        f"{len(alike)} times {error} at {server}, such as in {alike[0].operation}: {alike[0].text}"
+        f"{len(alike)} times {error} at {server}, in {_operations(alike)}; the first: {alike[0].text}"
         for (server, error), alike in kinds.items()
     ]
+
+
+def _operations(failures: Sequence[Failure]) -> str:
+    counts = Counter(failure.operation for failure in failures)
+    return ", ".join(f"{operation} {count}" for operation, count in counts.most_common(6))
 
 
 def too_many_faults(failed: Mapping[tuple[str, str, str], int], struck: Mapping[str, int]) -> list[str]:

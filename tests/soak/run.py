@@ -281,7 +281,7 @@ def open_files() -> Counter[str]:
     kinds: Counter[str] = Counter()
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            kinds[re.sub(r":?\[.*|/.*/", "", str(entry.readlink()))] += 1
+            kinds[re.sub(r":.*|/.*", "", str(entry.readlink())) or "file"] += 1
     return kinds
 
 

@@ -93,7 +93,7 @@ def test_an_unexplained_failure(record: Any) -> None:
     for number in range(3):
         record.fail(replace(FAILURE, error="StoreError", text=f"number {number}"))
     assert verdict(record) == [
-        "3 times StoreError at sandbox, such as in renew (sync-httpx): number 0",
+        "3 times StoreError at sandbox, in renew (sync-httpx) 3; the first: number 0",
     ]
 
 
