@@ -17,7 +17,7 @@ import ssl
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +39,10 @@ from smart_async.smart.diagnosis.catalogue import CATALOGUE
 OTHER_SECRET = "another-s3cr3t"
 PHRASE, OTHER_PHRASE = "open-sesame-7", "open-barley-8"
 PRIVATE_MEMBER = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v"
-NOT_PROVOKED: frozenset[str] = frozenset()
+NOT_PROVOKED = {
+    *("assertion-window", "signing-failed", "jwks-cached", "discovery-strict", "vendor-preset", "clock"),
+    *("client-refused", "request-refused"),  # what remains where nothing can be said
+}
 """Causes that no set-up here leads to; their own tests do."""
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -79,7 +82,7 @@ class World:
 Break = Callable[[World], Setup]
 Harm = Callable[[Setup, World], None]
 Shown = Literal["always", "tried", "listed", "program"]
-"""Who can see a fault: everybody; who tries; who does not (a token refutes it); a program (there is no option)."""
+"""Who sees it: all; who tries; who does not, as a token refutes it; programs, where no option makes it."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(cause: str, statement: str, *words: str, shown: Shown = "always") -> Callable[[Break], Break]:
-    """Note a fault: its cause, the same in plain words, what a user must read, and if only an answer shows it."""
+    """Note a fault: its cause, the same in plain words, what a user must read, and who sees it."""
 
     def note(breaks: Break) -> Break:
         name = breaks.__name__.replace("_", "-")
@@ -186,7 +189,7 @@ def key_is_p256(world: World) -> Setup:
 @fault("key-weak", "The RSA key is too short.", "1024", "2048")
 def key_is_short(world: World) -> Setup:
     setup = world.setup()
-    short = rsa.generate_private_key(65537, 1024)  # noqa: S505 - too short on purpose
+    short = rsa.generate_private_key(65537, 1024)
     world.file(setup, short.private_bytes(PEM, PKCS8, PLAIN))
     return setup
 
@@ -1069,7 +1072,7 @@ def registration_file_broken(world: World) -> Setup:
 @fault("key-none", "No key and no secret is given.", "--key|secret|key")
 def no_credentials(world: World) -> Setup:
     setup = world.setup()
-    setup.key_file = None  # type: ignore[assignment]
+    setup.key_file = None
     setup.jwks_url = None
     return setup
 
@@ -1164,7 +1167,8 @@ says(
     "The key is not among those that are registered.",
     "key",
     body=oauth(
-        "AADSTS700027: The certificate with identifier used to sign the client assertion is not registered on application."
+        "AADSTS700027: The certificate with identifier used to sign the client assertion is not "
+        "registered on application."
     ),
 )
 says(
@@ -1260,6 +1264,84 @@ says(
     body=cerner("oauth2:token:empty-scopes", "invalid_grant"),
     status=400,
 )
+
+
+@fault(
+    "kid-not-given",
+    "No kid was given, and nobody knows what the registered key is called.",
+    "kid",
+    shown="tried",
+)
+def kid_left_out_registered_by_value(world: World) -> Setup:
+    setup = world.setup()
+    setup.by_value()
+    setup.kid = None
+    return setup
+
+
+@fault("jwks-type", "Published under this kid is an RSA key, and an EC key signs.", "RSA", "EC|elliptic")
+def jwks_has_other_type(world: World) -> Setup:
+    setup = world.setup()
+    setup.jwks["keys"] = [world.keys["RSA"].public_jwk()]
+    return setup
+
+
+@fault("tls-self-signed", "The server's certificate vouches for itself.", "self-signed", "ca.file")
+def tls_self_signed(world: World) -> Setup:
+    made, own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
+    with own.cert_pem.tempfile() as cert, own.private_key_pem.tempfile() as key:
+        made.load_cert_chain(cert, key)
+    return world.setup(https=True, tls=made)
+
+
+@fault(
+    "proxy-needed",
+    "The way out leads through a proxy, which the environment names.",
+    "proxy",
+    "--trust-env|--proxy",
+)
+def proxy_not_used(world: World) -> Setup:
+    setup = world.setup(https=True)
+    setup.fhir_base = "https://ehr.invalid/fhir"
+    setup.environ["HTTPS_PROXY"] = "http://proxy.example.com:3128"
+    return setup
+
+
+@fault("kid-missing", "The kid was taken out of the assertion's header.", "kid", shown="program")
+def kid_taken_out(world: World) -> Setup:
+    setup = world.setup()
+    setup.settings["assertion_header"] = {"kid": None}
+    return setup
+
+
+@fault("typ-wrong", "The assertion's typ is not JWT, and the server minds.", "typ", shown="program")
+def typ_is_another(world: World) -> Setup:
+    setup = world.setup()
+    setup.settings["assertion_header"] = {"typ": "client-authentication+jwt"}
+    setup.demand(lambda header, _: header["typ"] == "JWT")
+    return setup
+
+
+@fault(
+    "token-endpoint-override",
+    "A token endpoint is set by hand, and it is an old one.",
+    "token",
+    shown="program",
+)
+def token_endpoint_set_by_hand(world: World) -> Setup:
+    setup = world.setup()
+    setup.settings["token_endpoint"] = f"{setup.ehr.url}/old/token"
+    return setup
+
+
+@fault(
+    "client-unknown", "The server says invalid_client in plain text, and no more.", "client.id", shown="tried"
+)
+def plain_text_refusal(world: World) -> Setup:
+    setup = world.setup()
+    setup.refuse("invalid_client", 401, "text/plain")
+    return setup
+
 
 # Set-ups that work
 
@@ -1529,7 +1611,10 @@ def ask(setup: Setup) -> Answers:
         CliRunner().invoke(app, setup.words(try_token=tried), env=setup.variables) for tried in (False, True)
     ]
     assert [each.stderr for each in done] == ["", ""]
-    found = setup.diagnose()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in setup.environ.items():
+            patch.setenv(name, value)
+        found = setup.diagnose()
     reports = [json.loads(each.stdout)["causes"] for each in done]
     text = "".join((*(each.stdout for each in done), json.dumps(found.to_dict()), str(found)))
     codes = (done[0].exit_code, done[1].exit_code)

@@ -206,10 +206,13 @@ def bad_keys():
     yield "cut", lambda r, e: e.private_bytes(PEM, PKCS8, PLAIN)[:120], "cut off or damaged"
     yield (
         "escaped",
-        lambda r, e: (
-            e.private_bytes(PEM, PKCS8, PLAIN).replace(b"\n", rb"\n").replace(b"-----END", b"----END")
-        ),
+        lambda r, e: e.private_bytes(PEM, PKCS8, PLAIN).replace(b"\n", rb"\n"),
         r"line breaks were turned into \\n",
+    )
+    yield (
+        "request",
+        lambda r, e: b"-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----",
+        "a certificate request without its private key",
     )
     yield (
         "other-pem",

@@ -27,6 +27,7 @@ from smart_async import (
     SigningKey,
     SmartConfig,
     Timeouts,
+    config_from_env,
     diagnose,
     load_signing_key,
 )
@@ -181,8 +182,8 @@ class Setup:
         self.ehr = Site(self.servers, self._sandbox, self.tls)
         self.sandbox.move(self.ehr.url)
         self.fhir_base = self.sandbox.fhir_base
-        self.key_file = self.folder / "key.pem"
-        write_private_key(self.key_file, self.key, overwrite=True)
+        self.key_file: Path | None = self.folder / "key.pem"
+        write_private_key(self.folder / "key.pem", self.key, overwrite=True)
         self.jwks: dict[str, Any] = {"keys": [self.key.public_jwk()]}
         self.jwks_url: str | None = self.app.url + JWKS_PATH
         self.publish(lambda _: reply(self.jwks, Cache_Control="public, max-age=300"))
@@ -314,6 +315,8 @@ class Setup:
     def config(self, findings: list[Any]) -> SmartConfig:
         """The configuration that the options mean."""
         auth: Any
+        if self.key_file is None:
+            return config_from_env({"FHIR_BASE_URL": self.fhir_base, "SMART_CLIENT_ID": self.client_id})
         if self.secret:
             auth = ClientSecret(self.secret)
         else:

@@ -254,7 +254,7 @@ CLIENT_CAUSES: dict[str, tuple[int, str, str, str]] = {
         "The server does not accept the assertion's times, though its clock agrees with this machine's.",
         "Some servers let an assertion live for a minute only, or none of it lie in the past; and the clock "
         "of a machine behind the one that answers may be wrong.",
-        "Lower assertion_lifetime, to 60 say, with assertion_backdate=0; or ask the operator what is accepted.",
+        "Lower assertion_lifetime, to 60 say, with assertion_backdate=0; or ask the operator what is taken.",
     ),
     "assertion-replayed": (
         69,

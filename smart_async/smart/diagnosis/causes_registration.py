@@ -57,8 +57,8 @@ REGISTRATION_CAUSES: dict[str, tuple[int, str, str, str]] = {
     ),
     "registered-with-key": (
         53,
-        "The client is registered with a key, and sends a secret.",
-        "Such a client has no secret, and proves itself by signing an assertion.",
+        "A client secret is sent where a key is wanted.",
+        "A client that is registered with a key has no secret, and proves itself by signing an assertion.",
         f"Give the private key: --key F, or SMART_PRIVATE_KEY_PATH; or register a secret {_CONSOLE}.",
     ),
     "client-refused": (

@@ -247,7 +247,7 @@ def _fault_of_set(fetched: Fetched) -> tuple[str, str] | None:
 def _certainty(evidence: Evidence) -> Certainty:
     # Where the EHR's certificate is not accepted for the same reason, it may be this machine's trust that
     # lacks something, and the EHR sees nothing wrong.
-    ours, theirs = evidence.jwks and evidence.jwks.error, evidence.discovery_error
+    ours, theirs = evidence.jwks.error if evidence.jwks else None, evidence.discovery_error
     if ours is None or not isinstance(theirs, TransportError):
         return "certain"
     return "possible" if cause_of_silence(ours) == cause_of_silence(theirs) == "tls-untrusted" else "certain"

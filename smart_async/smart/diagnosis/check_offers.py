@@ -53,7 +53,7 @@ def _check_method(evidence: Evidence, metadata: SmartMetadata, sheet: Sheet) -> 
         sheet.blame("methods", title, "auth-method", seen=seen, certainty="likely")
     elif isinstance(evidence.config.client_auth, ClientSecret) and not _SECRETS & set(listed):
         seen = f"This client has a secret; the server lists {_names(listed)}."
-        sheet.blame("methods", title, "registered-with-secret", seen=seen, certainty="likely")
+        sheet.blame("methods", title, "registered-with-key", seen=seen, certainty="likely")
     else:
         sheet.note("methods", title, _listed(listed))
 

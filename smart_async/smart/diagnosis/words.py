@@ -34,7 +34,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("client-unknown", r"no (?:such )?client\b|\b(?:unknown|unregistered|unrecogni[sz]ed) client\b"),
     (
         "client-unknown",
-        r"\bclient\b(?![ _-]assertion)[^.]{0,60}(?:not (?:found|known|recogni[sz]ed|registered(?! (?:for|to)\b))"
+        r"\bclient\b(?![ _-]assertion)[^.]{0,60}"
+        r"(?:not (?:found|known|recogni[sz]ed|registered(?! (?:for|to)\b))"
         r"|unknown|(?:does not|doesn.t) exist)",
     ),
     ("client-unknown", r"invalid (?:value for )?\W?client_id|application with identifier[^.]{0,80}not found"),

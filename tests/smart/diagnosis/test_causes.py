@@ -10,6 +10,7 @@ import pytest
 
 from smart_async import ClientSecret, KeyRing, PrivateKeyJWT, PublicClient, SigningKey
 from smart_async.errors import ConfigurationError, SmartError, TransportError
+from smart_async.messages import Headers
 from smart_async.smart.diagnosis import CATALOGUE, TlsFacts
 from smart_async.smart.diagnosis.sheet import Sheet
 
@@ -451,6 +452,13 @@ def test_what_the_answer_says(world: Any, make: Any, answered: Any, cause: str) 
         ("Client Assertion signature is invalid.", "server-stale-jwks"),
         ("Public key not found", "server-stale-jwks"),
         ("exactly one registered EC key must have the kid 'key-1', and 0 do", "server-stale-jwks"),
+        ("Token is not active", "assertion-times"),
+        ("AADSTS700024: Client assertion is not within its valid time range.", "assertion-times"),
+        ("The certificate used to sign the client assertion is not registered.", "server-stale-jwks"),
+        ("Verification failed: JWKSNoMatchingKey", "server-stale-jwks"),
+        ("The client is not registered to use the private_key_jwt method.", "registered-with-secret"),
+        ("Missing jku in the JWT header", "jku-missing"),
+        ("Client IP is not whitelisted", "blocked"),
         ("the alg is not allowed", "algorithm"),
         ("the claim iss is not acceptable", "assertion-issuer"),
         ("no system scopes for you", "scope-not-allowed"),
@@ -528,7 +536,7 @@ def test_expired_with_a_clock_that_is_slow(world: Any, refuse: Any) -> None:
         ({"assertion_header": {"kid": None}}, {}, "kid-missing"),
         ({"assertion_header": {"typ": "at+jwt"}}, {}, "typ-wrong"),
         ({"token_endpoint": "https://ehr.example.com/oauth2/token/"}, {}, "token-endpoint-override"),
-        ({"client_auth": ClientSecret("swordfish")}, {}, "registered-with-secret"),
+        ({"client_auth": ClientSecret("swordfish")}, {}, "registered-with-key"),
     ],
 )
 @pytest.mark.parametrize("try_token", [False, True])
@@ -756,3 +764,140 @@ def test_a_server_that_says_nothing_of_scopes(world: Any, document: Any) -> None
     document(capabilities=["client-confidential-asymmetric"], scopes_supported=None)
     for scope in ("system/Patient.rs", "system/Patient.read"):
         assert world.causes(scope=scope, try_token=False) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("The client_assertion token is expired.", "clock-slow"),
+        ("the expiration is too far in the future", "clock-fast"),
+        ("Token is not active", "clock"),
+    ],
+)
+def test_times_where_nobody_tells_the_time(world: Any, make: Any, words: str, cause: str) -> None:
+    """Only a server that shows its clock can show that it is not the clock."""
+    world.pages[TOKEN] = make({"error": "invalid_client", "error_description": words}, 401, date=False)
+    document = world.pages[WELL_KNOWN]
+    world.pages[WELL_KNOWN] = replace(document, headers=Headers({"Content-Type": "application/json"}))
+    assert world.causes(jwks_url=None)[0] == cause
+
+
+@pytest.mark.parametrize(
+    ("code", "urn", "cause"),
+    [
+        ("invalid_client", "client-assertion:jwt-bearer:invalid-signature", "server-stale-jwks"),
+        ("invalid_grant", "oauth2:token:invalid-tenant", "client-unknown"),
+        ("invalid_grant", "oauth2:token:empty-scopes", "scope-not-allowed"),
+    ],
+)
+def test_the_name_in_an_error_uri(world: Any, make: Any, code: str, urn: str, cause: str) -> None:
+    """A server without descriptions names what is wrong in the address of a page about it."""
+    page = f"urn:cerner:error:authorization-server:{urn}".replace(":", "%3A")
+    uri = f"https://authorization.cerner.com/errors/{page}/instances/1?client=unknown"
+    world.pages[TOKEN] = make({"error": code, "error_uri": uri}, 401)
+    assert world.causes()[0] == cause
+
+
+def test_a_page_about_errors_in_general_says_nothing(world: Any, make: Any) -> None:
+    """Words in an address are read only where they are the name of an error."""
+    body = {"error": "invalid_client", "error_uri": "https://docs.example.com/scopes#signature"}
+    world.pages[TOKEN] = make(body, 401)
+    assert {cause.certainty for cause in world.diagnose().causes} == {"possible"}
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("Application with identifier 'x' was not found in the directory", "client-unknown"),
+        ("this client is not registered for client_credentials", "grant-not-allowed"),
+        (None, "grant-not-allowed"),
+    ],
+)
+def test_unauthorized_client_has_two_meanings(world: Any, refuse: Any, words: Any, cause: str) -> None:
+    """Some say it of a client that they do not know; only the words tell."""
+    refuse("unauthorized_client", words, 400)
+    assert world.causes() == [cause]
+
+
+def test_a_jku_that_is_sent_is_not_missing(world: Any, refuse: Any, key: SigningKey) -> None:
+    """A server that says so of one that is sent means that it is not the registered one."""
+    refuse("invalid_client", "Missing jku in the JWT header")
+    world.config = replace(world.config, client_auth=PrivateKeyJWT(key, jku=JWKS))
+    assert world.causes() == ["jku-differs"]
+
+
+def test_a_client_that_has_no_secret(world: Any, refuse: Any) -> None:
+    """A secret is not wrong where a key is registered."""
+    refuse("invalid_client", "this client is registered as asymmetric, and has no secret")
+    world.config = replace(world.config, client_auth=ClientSecret("swordfish"))
+    assert world.causes(jwks_url=None) == ["registered-with-key"]
+
+
+def test_a_blank_at_the_end_of_the_client_id(world: Any, refuse: Any) -> None:
+    """What copying leaves is pointed out, and that the server does not know the client is no second cause."""
+    refuse("invalid_client", "Unknown client")
+    world.config = replace(world.config, client_id="nightly-job ")
+    found = world.diagnose().causes
+    assert [(each.id, each.fix) for each in found] == [("assertion-issuer", "Take the blank away.")]
+
+
+@pytest.mark.parametrize(
+    ("granted", "causes"),
+    [
+        ("system/Group.rs", ["scope-not-granted"]),
+        ("system/Patient.r", []),
+        ("system/*.cruds", []),
+        ("https://api.example.com/.default", []),
+    ],
+)
+def test_a_token_that_permits_nothing_asked_for(
+    world: Any, make: Any, granted: str, causes: list[str]
+) -> None:
+    """Less than was asked for is usual; nothing of it is a cause, unless only the server can read it."""
+    body = {"access_token": "at-1", "token_type": "bearer", "expires_in": 300, "scope": granted}
+    world.pages[TOKEN] = make(body, Cache_Control="no-store")
+    assert world.causes(scope="system/Patient.rs") == causes
+
+
+def test_the_registered_url_leads_elsewhere(world: Any, make: Any, other: SigningKey) -> None:
+    """That the keys are at another URL than the registered one comes before what is found at that one."""
+    old = "https://app.example.net/old.json"
+    world.pages[old] = make({"keys": [other.public_jwk()]})
+    assert world.causes(registered_jwks_url=old)[0] == "jwks-elsewhere"
+    world.pages[old] = world.pages[JWKS]
+    assert world.causes(registered_jwks_url=old) == []
+
+
+def test_what_fails_on_this_side_is_not_the_fault_of_the_set(world: Any) -> None:
+    """The server does not go through this machine's proxy, and need not lack the same certificates."""
+    world.pages[JWKS] = world.pages[WELL_KNOWN] = TransportError(
+        "No connection to the proxy 10.0.0.1:3128 could be opened.", sent=False
+    )
+    assert world.causes() == ["proxy-failed"]
+    world.pages[JWKS] = world.pages[WELL_KNOWN] = TransportError(
+        "The certificate of the server is not accepted: unable to get local issuer certificate.", sent=False
+    )
+    found = [(each.id, each.certainty) for each in world.diagnose().causes]
+    assert found == [("tls-untrusted", "certain"), ("jwks-tls", "possible")]
+
+
+def test_an_endpoint_on_a_host_of_its_own_that_answers(world: Any, document: Any, make: Any) -> None:
+    """It is worth a remark and no more, where it answers as a token endpoint does."""
+    lonely = "https://tokens.example.org/token"
+    document(token_endpoint=lonely)
+    world.pages[lonely] = make({"error": "invalid_client"}, 401)
+    found = world.diagnose(try_token=False)
+    remarks = [each.id for each in found.checks if each.status == "warning"]
+    assert (found.causes, remarks) == ((), ["token-endpoint"])
+
+
+def test_a_firewall_on_the_way_to_the_token_endpoint(world: Any, make: Any) -> None:
+    """A page that forbids is not a page that stands in the wrong place."""
+    world.pages[TOKEN] = make(b"<html><title>Request blocked</title></html>", 403)
+    assert world.causes(try_token=False) == ["blocked"]
+
+
+def test_a_server_that_wants_a_client_certificate(world: Any) -> None:
+    """Mutual TLS has a name, and options."""
+    world.pages[WELL_KNOWN] = TransportError("The server wants a client certificate (mutual TLS).", sent=None)
+    assert world.causes() == ["tls-client-certificate"]
