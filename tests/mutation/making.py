@@ -8,7 +8,6 @@ text here. One operator is added: a check taken out. What people read (messages,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -98,10 +97,17 @@ def _compiles(source: str) -> bool:
 
 def _difference(old: Sequence[str], new: Sequence[str]) -> tuple[str, str]:
     """Return the lines that differ, between those at the start and at the end that do not."""
-    start = len(os.path.commonprefix([old, new]))
+    start = _common(old, new)
     old, new = old[start:], new[start:]
-    end = len(os.path.commonprefix([old[::-1], new[::-1]]))
-    return tuple(" ".join(line.strip() for line in part[: len(part) - end]) for part in (old, new))  # type: ignore[return-value]
+    end = _common(old[::-1], new[::-1])
+    was, now = (" ".join(line.strip() for line in part[: len(part) - end]) for part in (old, new))
+    return was, now
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
 
 
 def _changes(
@@ -174,7 +180,7 @@ def _for_people(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
 
 
 def _hopeless(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
-    """Return whether a positional argument is gone from in front of others: a call that fails, whatever it is."""
+    """Return whether a positional argument is gone from in front of others: such a call fails anyway."""
     import libcst as cst
 
     if not isinstance(node, cst.Call) or not isinstance(mutated, cst.Call):

@@ -61,7 +61,7 @@ class Room:
     def fingerprint(self) -> str:
         """Return what changes with the room or its tests."""
         digest = hashlib.sha256()
-        for name in (*self.files, *self.tests, *self.always, "tests/mutation/making.py"):
+        for name in (*self.files, *self.tests, *self.always):
             path = ROOT / name
             for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
                 digest.update(file.read_bytes())
@@ -203,7 +203,7 @@ def copies(count: int) -> Iterator[list[Copy]]:
                     shutil.copytree(ROOT / name, target / name, ignore=ignore)
                 else:
                     shutil.copy(ROOT / name, target / name)
-            # By the content and not by the time of the change, or a mutant of the same second runs as the other.
+            # By content and not by the time of the change: two mutants of one second are two.
             compiled = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash"]
             subprocess.run([*compiled, "smart_async"], cwd=target, check=True)
             made.append(Copy(target))
@@ -388,11 +388,7 @@ def main() -> int:
                     bad += 1
                     file, where, was, now = key
                     print(f'\n[["{file}"]]\nwhere = "{where}"\nwas = {was!r}\nnow = {now!r}\nwhy = ""')
-            stale = [
-                key
-                for key in explained
-                if key[0] in room.files and verdicts.get(key) != SURVIVED
-            ]
+            stale = [key for key in explained if key[0] in room.files and verdicts.get(key) != SURVIVED]
             for key in stale:
                 bad += 1
                 print(f"Explained, and does not survive or is gone: {' | '.join(key)}")

@@ -68,7 +68,7 @@ def run(request: dict[str, Any], output: str) -> None:
     sys.dont_write_bytecode = request["file"] is not None
     status = pytest.main([*OPTIONS, *QUIET, *request["options"], *request["paths"]], plugins=[chosen])
     if request["notes"]:
-        ours = os.getcwd() + os.sep
+        ours = f"{Path.cwd()}{os.sep}"
         modules = [
             name
             for name, module in list(sys.modules.items())
@@ -101,7 +101,7 @@ def serve() -> None:
     """Answer requests until there are no more."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    output = f"{os.getcwd()}.out"
+    output = f"{Path.cwd()}.out"
     for line in sys.stdin:
         request = json.loads(line)
         for name in request.get("preload", ()):
