@@ -338,3 +338,34 @@ def test_a_fhir_request_with_401(bench, library, refused, statuses):
     assert response.status_code == statuses[-1]
     assert seen == list(zip(statuses, ["Bearer at-1", "Bearer at-2"], strict=True))
     assert len(bench.net.of("token")) == before + 1
+
+
+@pytest.mark.rule("RF-03", "RF-04")
+def test_a_server_that_never_rotates(bench, failure, tools):
+    """
+    A refresh token that stays, answers that leave it out, and 403 where others say 401, as some EHRs do it.
+
+    With their knobs set, a lost answer and a busy server between FHIR request and answer are got over.
+    """
+    http_library, colour = import_module("httpx"), bench.colour
+    client = bench.client(refresh_rotates=False, token_rejected_statuses=(401, 403))
+    session = bench.session(client, bench.login(client))
+    bench.provider.token_changes.update(access_token="at-2", refresh_token=...)
+    endpoint = Failing(bench.net, f"{SSO}/token")
+    endpoint.failures = [failure("U"), failure("503")]
+
+    def answer(request: Any) -> Any:
+        return http_library.Response(
+            200 if request.headers["authorization"] == "Bearer at-2" else 403, json={}
+        )
+
+    blocking = colour.portal is None
+    kind = http_library.Client if blocking else http_library.AsyncClient
+    http = kind(base_url=BASE, transport=http_library.MockTransport(answer), auth=session.auth())
+    assert colour.call(http.get, "Patient/1").status_code == 200
+    colour.call(http.close if blocking else http.aclose)
+    assert session.token.refresh_token.reveal() == "rt-1"
+    colour.call(session.renew)
+    forms = [tools.form_of(request) for request in endpoint.requests]
+    assert [form["refresh_token"] for form in forms] == ["rt-1"] * 4
+    assert len(set(identities(endpoint.requests, tools))) == 4
