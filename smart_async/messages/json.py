@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, TypeAlias, TypeGuard, TypeVar, cast
 
 from smart_async.errors import ProtocolError
@@ -166,8 +167,8 @@ def _check_depth(body: bytes, max_depth: int) -> None:
 def _unique(pairs: list[tuple[str, JSON]]) -> JSONObject:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)  # in one go: there may be thousands
+        twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the member {twice[:64]!r} occurs twice")
     return members
 

@@ -115,6 +115,14 @@ def test_hostile_nesting_is_found_at_once():
     assert time.monotonic() - start < 10
 
 
+def test_a_name_that_occurs_twice_is_found_at_once():
+    """Looking for the one of thousands of names that occurs twice takes no time that a server could use."""
+    members = ",".join(f'"{number:x}":0' for number in range(20_000))
+    started = time.process_time()
+    assert "the member 'zz' occurs twice" in refusal(f'{{{members},"zz":0,"zz":0}}'.encode())
+    assert time.process_time() - started < 2
+
+
 def test_an_error_does_not_hold_the_body():
     """The name of a repeated member is cut; the rest of the document is not in the error at all."""
     body = b'{"' + b"k" * 1000 + b'":"canary","' + b"k" * 1000 + b'":"canary"}'
