@@ -163,7 +163,9 @@ def _untouched(node: cst.CSTNode) -> bool:
         return True
     if isinstance(node, cst.AnnAssign) and "TypeAlias" in _text(node.annotation.annotation):
         return True
-    return isinstance(node, cst.Assign) and _text(node.targets[0].target) in _UNTOUCHED_NAMES
+    if not isinstance(node, cst.Assign):
+        return False
+    return _text(node.targets[0].target) in _UNTOUCHED_NAMES or _text(node.value).startswith("TypeVar(")
 
 
 def _for_people(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:

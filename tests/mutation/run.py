@@ -205,7 +205,7 @@ def copies(count: int) -> Iterator[list[Copy]]:
                     shutil.copy(ROOT / name, target / name)
             # By content and not by the time of the change: two mutants of one second are two.
             compiled = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash"]
-            subprocess.run([*compiled, "smart_async"], cwd=target, check=True)
+            subprocess.run([*compiled, "smart_async", "tests"], cwd=target, check=True)
             made.append(Copy(target))
         try:
             yield made

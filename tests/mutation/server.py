@@ -8,6 +8,7 @@ modules, and then forks for each request: a line of JSON in, a line of JSON out.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -22,7 +23,17 @@ from typing import Any
 MEMORY = 3 << 30
 """Bytes of address space; a mutant that repeats for ever must not take the machine with it."""
 
-OPTIONS = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-p", "no:randomly")
+OPTIONS = (
+    "-x",
+    "-q",
+    "--no-header",
+    "--tb=line",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:randomly",
+    "--assert=plain",
+)
 # Plugins are imported before pytest could rewrite their assertions, which it remarks on.
 QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
@@ -54,6 +65,7 @@ def run(request: dict[str, Any], output: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     import pytest
     from hypothesis import HealthCheck, settings
+    from hypothesis.internal.conjecture import providers
 
     settings.register_profile(
         "mutate",
@@ -64,6 +76,8 @@ def run(request: dict[str, Any], output: str) -> None:
         suppress_health_check=list(HealthCheck),
     )
     settings.load_profile("mutate")
+    # It would read all our modules anew each time, for the constants in them.
+    providers._get_local_constants = providers.Constants  # type: ignore[assignment]
     chosen = Chosen(request["nodes"])
     sys.dont_write_bytecode = request["file"] is not None
     status = pytest.main([*OPTIONS, *QUIET, *request["options"], *request["paths"]], plugins=[chosen])
@@ -107,6 +121,7 @@ def serve() -> None:
         for name in request.get("preload", ()):
             with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
                 importlib.import_module(name)
+        gc.freeze()
         started = time.monotonic()
         path = Path(request["file"]) if request["file"] else None
         whole = path.read_text("utf-8") if path else ""
