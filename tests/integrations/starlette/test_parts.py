@@ -40,6 +40,7 @@ from smart_async.integrations.starlette._shelf import Shelf
 from smart_async.integrations.starlette._texts import text_of
 from smart_async.sandbox import Sandbox
 from smart_async.stores import MemoryStore
+from smart_async.transports.scripted import ScriptedTransport
 
 
 def client(redirect_uri: str | None = f"{ORIGIN}/smart/callback", **changes: Any) -> AsyncSmartClient:
@@ -51,7 +52,7 @@ def client(redirect_uri: str | None = f"{ORIGIN}/smart/callback", **changes: Any
         scope="patient/*.rs",
         allow_insecure_loopback=(redirect_uri or "").startswith("http://"),
     )
-    return AsyncSmartClient(replace(config, **changes), transport=Sandbox().transport())
+    return AsyncSmartClient(replace(config, **changes), transport=ScriptedTransport())
 
 
 @pytest.mark.parametrize(

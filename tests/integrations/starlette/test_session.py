@@ -297,7 +297,7 @@ async def test_nobody_else_signs_a_user_out(
 
 
 async def test_a_form_of_another_site_takes_no_cookie(web: WebApp) -> None:
-    """It comes without Lax cookies, and an answer that takes them back would sign the user out all the same."""
+    """It comes without Lax cookies, and an answer that took them back would sign the user out."""
     async with web.browser() as browser:
         headers = {"Sec-Fetch-Site": "cross-site"}
         answer = await browser.post("/smart/logout", headers=headers)
