@@ -38,6 +38,7 @@ def refusal(body, **limits):
         (b'{"token_endpoint":"a","token_endpoint":"b"}', "the member 'token_endpoint' occurs twice"),
         (b'{"a":{"b":1,"b":1}}', "the member 'b' occurs twice"),
         (b'{"a":1,"\\u0061":2}', "the member 'a' occurs twice"),
+        (b'{"b":1,"a":1,"a":2}', "the member 'a' occurs twice"),
         (b"NaN", "NaN is not a JSON number"),
         (b"[Infinity]", "Infinity is not a JSON number"),
         (b'{"exp":-Infinity}', "-Infinity is not a JSON number"),
@@ -47,6 +48,7 @@ def refusal(body, **limits):
         (b"1" * 65, "a number has 65 digits"),
         (b'"\\ud800"', "half a character"),
         (b'"\\udc00x"', "half a character"),
+        (b'"\\udfff"', "half a character"),
         (b'{"\\ud800":1}', "half a character"),
         (b'"nul\\u0000l"', "NUL"),
         (b'["nul\\u0000l"]', "NUL"),
@@ -56,11 +58,14 @@ def refusal(body, **limits):
         ('{"a":1}'.encode("utf-16-le"), "not JSON"),
         ('{"a":1}'.encode("utf-32"), "not UTF-8"),
         (b"[" * 100_000, "more than 32 levels"),
+        (b"[[[]," + b"[" * 31 + b"]" * 33, "more than 32 levels"),
+        (b'["\\\n' + b"[" * 40 + b'"]', "not JSON"),
         (b'{"a":' * 10_000, "more than 32 levels"),
         (b'[{"a":' * 17 + b"1" + b"}]" * 17, "more than 32 levels"),
         (b"[" + b"1," * 10_000 + b"1]", "more than 10000 members"),
         (b"[" + b"[]," * 10_000 + b"[]]", "more than 10000 members"),
         (json.dumps({f"m{number}": 1 for number in range(10_001)}).encode(), "more than 10000 members"),
+        (b"[" + b'{"a":1},' * 5_000 + b"1]", "more than 10000 members"),
         (b'"' + b"x" * 65_537 + b'"', "more than 65536 characters"),
         (b'{"' + b"x" * 65_537 + b'":1}', "more than 65536 characters"),
         (b" " * 262_145, "has 262145 bytes; at most 262144"),
@@ -82,10 +87,13 @@ def test_what_is_refused(body, problem):
         (b"1" * 64, int("1" * 64)),
         (b"1e308", 1e308),
         (b"[" * 32 + b"]" * 32, None),
+        (b"[[]," + b"[" * 31 + b"]" * 32, None),
+        (b"[" + b"[]," * 40 + b"[" * 31 + b"]" * 32, None),
         (b'"' + b"[" * 40 + b'"', "[" * 40),
         (b'"\\"' + b"[" * 40 + b'"', '"' + "[" * 40),
         (b"[" + b"[]," * 40 + b"[]]", [[]] * 41),
         (b"[" + b"1," * 9_999 + b"1]", [1] * 10_000),
+        (b'["\\u0061",' + b"1," * 9_998 + b"1]", ["a"] + [1] * 9_999),
         (b'"' + b"x" * 65_536 + b'"', "x" * 65_536),
         (b'["' + b"," * 20_000 + b'"]', ["," * 20_000]),
         (b"1" + b" " * 262_143, 1),
@@ -127,9 +135,14 @@ def test_an_error_does_not_hold_the_body():
     """The name of a repeated member is cut; the rest of the document is not in the error at all."""
     body = b'{"' + b"k" * 1000 + b'":"canary","' + b"k" * 1000 + b'":"canary"}'
     message = refusal(body)
+    assert "the member '" + "k" * 64 + "' occurs twice" in message
     assert len(message) < 200
     assert "canary" not in message
     assert "canary" not in refusal(b'{"a": canary')
+    # What is written as four characters each is cut, too.
+    name = b"\\u0001" * 64
+    reason = refusal(b'{"' + name + b'":1,"' + name + b'":2}').removeprefix("The document is not JSON: ")
+    assert (len(reason), reason[:25]) == (121, r"the member '\x01\x01\x01")
 
 
 JSON_VALUES = st.recursive(
