@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import anyio
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,6 +38,7 @@ class Finishing:
     def __init__(self, parts: Parts, visitors: Visitors) -> None:
         self._parts = parts
         self._visitors = visitors
+        self._under_way: dict[tuple[str, str], _UnderWay] = {}
 
     async def callback(self, request: Request) -> Response:
         """Answer the browser that comes back from the EHR, by GET or by a form."""
@@ -54,6 +58,26 @@ class Finishing:
         if web is not None and web.login == hashed(state):
             # The back button, or a second press on one: this login is what the user is signed in with.
             return see_other(parts.way_back(web.return_to) or parts.home(request))
+        key = (parts.cookies.browser(request) or "", hashed(state))
+        if (first := self._under_way.get(key)) is not None:
+            # A second press aborts the first one's request in the browser, and what answers it gets lost.
+            await first.over.wait()
+            if first.answer is not None:
+                return _copied(first.answer)
+            return await self._finish_once(request, parameters, state, web)
+        self._under_way[key] = first = _UnderWay(over=anyio.Event())
+        try:
+            response = await self._finish_once(request, parameters, state, web)
+            first.answer = response if response.status_code == 303 else None
+            return response
+        finally:
+            del self._under_way[key]
+            first.over.set()
+
+    async def _finish_once(
+        self, request: Request, parameters: Parameters, state: str, web: WebSession | None
+    ) -> Response:
+        parts = self._parts
         login = await parts.pendings.claim(parts.cookies.browser(request), state)
         try:
             client, token = await self._exchange(request, login, parameters)
@@ -129,6 +153,20 @@ class Finishing:
             if response is not None:
                 return protect(response)
         return see_other(parts.way_back(login.return_to) or parts.home(request))
+
+
+@dataclass(slots=True, kw_only=True)
+class _UnderWay:
+    """A callback at work, and what it was answered if that signed the browser in."""
+
+    over: anyio.Event
+    answer: Response | None = None
+
+
+def _copied(answer: Response) -> Response:
+    copy = Response(status_code=answer.status_code)
+    copy.raw_headers = list(answer.raw_headers)
+    return copy
 
 
 def _another(login: PendingLogin, previous: WebSession | None, user: str | None) -> bool:
