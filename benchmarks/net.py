@@ -79,13 +79,13 @@ class AsyncMemory:
         """Leave it as it is."""
         return self
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
         """Return the answer, after the one turn of the loop that any answer takes."""
         with anyio.fail_after(timeout):
             await anyio.lowlevel.checkpoint()
         return self._answer
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
         """Take in a part of the request, as the engine's own backend does."""
         with anyio.fail_after(timeout):
             await anyio.lowlevel.checkpoint()

@@ -34,7 +34,7 @@ IMPORTS = {
     "fhirclient": ("from fhirclient import client", None),
 }
 COLD = Path(__file__).parent.parent / "cold"
-ROUNDS = 15
+ROUNDS = 9
 
 # Bytecode is there when a process starts, as pip leaves it; one run of each before the first round sees to it.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -43,7 +43,8 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 def import_seconds(statement: str) -> float:
     """Return the processor seconds that a new interpreter takes for *statement*."""
     code = f"import time\nstarted = time.process_time()\n{statement}\nprint(time.process_time() - started)"
-    return float(subprocess.check_output([sys.executable, "-c", code], text=True, env=ENVIRONMENT))
+    command = [sys.executable, "-c", code]
+    return float(subprocess.check_output(command, text=True, env=ENVIRONMENT))
 
 
 def process_seconds(script: str, *arguments: str) -> float:

@@ -1,9 +1,9 @@
 """
-Row 11: 5,000 discoveries on a network with a latency of 50 ms where one request in twenty fails, 200 at a time.
+Row 11: 5,000 discoveries, 200 at a time, on a network with 50 ms of latency where one request in 20 fails.
 
-Each tenant has a client of its own, which is dropped afterwards. The baseline is the same schedule in a bare
-scheduler: as many workers, which sleep for the same latencies and back-off pauses in the same order and do
-nothing else. Wall time, since waiting is what is measured; memory is the highest point that `tracemalloc` saw.
+Each tenant has a client of its own, which is dropped afterwards. The baseline is the same schedule in a
+bare scheduler: as many workers, which sleep for the same latencies and back-off pauses in the same order and
+do nothing else. Wall time, since waiting is what is measured; memory is the highest point that `tracemalloc` saw.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class _Forgetful(dict[str, list[float]]):
     def setdefault(self, key: str, default: list[float] | None = None) -> list[float]:  # type: ignore[override]
         return [] if default is None else default
 
-    def __getitem__(self, key: str) -> list[float]:
+    def __getitem__(self, key: str) -> list[float]:  # noqa: ARG002 - the dict's
         return []
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -61,7 +62,7 @@ def scopes(effort: Effort) -> Iterator[Result]:
     words = [f"patient/Type{number}.rs" for number in range(effort.of(10_000))]
     sizes = [size for size in (1, 10, 100, 1000, 10_000) if size <= len(words)]
     texts = {size: " ".join(words[:size]) for size in sizes}
-    for fewer, more in zip(sizes, sizes[1:], strict=False):
+    for fewer, more in pairwise(sizes):
         share = more // fewer
         one_tenth = calls(lambda text=texts[fewer]: Scopes.parse(text))
         pairs = alternate(

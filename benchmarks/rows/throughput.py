@@ -27,9 +27,9 @@ from smart_async import AsyncSmartClient
 from smart_async.transports import open_async_transport
 
 ROW = 9
-IN_FLIGHT, REQUESTS = 64, 640
+IN_FLIGHT, REQUESTS = 64, 256
 LIMIT = 0.7
-ROUNDS = 15
+ROUNDS = 11
 SIGNATURES = 40
 
 
