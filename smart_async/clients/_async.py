@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from types import TracebackType
-from typing import NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
-from smart_async.clients._async_session import AsyncSmartSession
+from smart_async.clients import _flows as flows
 from smart_async.clients._drivers import AsyncPerformer, drive_async
 from smart_async.clients._events import Listener
 from smart_async.clients._live import LiveSessions
 from smart_async.clients._parts import check_clock, check_listener, check_timeouts, new_state
 from smart_async.clients._storing import OpenedStore
-from smart_async.flow import Flow
-from smart_async.interfaces import AsyncSigner, AsyncTransport, Clock, Signer, TokenStore
-from smart_async.keys.jwks import Publishable
+from smart_async.interfaces import AsyncTransport
 from smart_async.limits import Limits, Timeouts
-from smart_async.messages import Secret
-from smart_async.smart.authorization import authorize
-from smart_async.smart.backend import DEFAULT_SCOPE, backend_token
-from smart_async.smart.callback import Callback, exchange_code
-from smart_async.smart.client_metadata import ClientMetadata
-from smart_async.smart.client_registration import ClientRegistration
-from smart_async.smart.config import SmartConfig
-from smart_async.smart.discovery import discover
-from smart_async.smart.dynamic_client import register_dynamic_client
-from smart_async.smart.entropy import Entropy
-from smart_async.smart.introspection import TokenStatus, introspect
-from smart_async.smart.jwt_bearer import jwt_bearer_token
-from smart_async.smart.launch import EHRLaunch
-from smart_async.smart.metadata import SmartMetadata
-from smart_async.smart.pending import PendingAuthorization
-from smart_async.smart.refresh import refresh
-from smart_async.smart.registration import register
-from smart_async.smart.registration_management import (
-    delete_registration,
-    read_registration,
-    update_registration,
-)
-from smart_async.smart.renewal import backend_session, load_session, user_session
-from smart_async.smart.revocation import revoke
-from smart_async.smart.scopes import Scopes
-from smart_async.smart.style import SmartStyle, fetch_style
-from smart_async.smart.tokens import Token
-from smart_async.transports import open_async_transport
+from smart_async.smart.arguments import DEFAULT_SCOPE
+
+if TYPE_CHECKING:
+    from smart_async.clients._async_session import AsyncSmartSession
+    from smart_async.flow import Flow
+    from smart_async.interfaces import AsyncSigner, AsyncTransport, Clock, Signer, TokenStore
+    from smart_async.keys.jwks import Publishable
+    from smart_async.messages import Secret
+    from smart_async.smart.callback import Callback
+    from smart_async.smart.client_metadata import ClientMetadata
+    from smart_async.smart.client_registration import ClientRegistration
+    from smart_async.smart.config import SmartConfig
+    from smart_async.smart.entropy import Entropy
+    from smart_async.smart.introspection import TokenStatus
+    from smart_async.smart.launch import EHRLaunch
+    from smart_async.smart.metadata import SmartMetadata
+    from smart_async.smart.pending import PendingAuthorization
+    from smart_async.smart.scopes import Scopes
+    from smart_async.smart.sessions.state import SessionState
+    from smart_async.smart.style import SmartStyle
+    from smart_async.smart.tokens import Token
 
 __all__ = ("AsyncSmartClient",)
 
@@ -90,11 +80,11 @@ class AsyncSmartClient:
         self._state = new_state(config, limits, entropy)
         timeouts, clock = check_timeouts(timeouts), check_clock(clock)
         self._owned = not isinstance(transport, AsyncTransport)
-        self._transport = open_async_transport(transport)
+        self._transport = self._open(transport)
         self._perform = AsyncPerformer(
             self._transport, timeouts, clock, OpenedStore(store), check_listener(on_event)
         )
-        self._sessions = LiveSessions[AsyncSmartSession](partial(AsyncSmartSession, perform=self._perform))
+        self._sessions = LiveSessions(self._session)
 
     @property
     def config(self) -> SmartConfig:
@@ -119,7 +109,7 @@ class AsyncSmartClient:
             DiscoveryError: If the server's document is missing or unusable.
             TransportError: If the server cannot be reached.
         """
-        return await self._run(discover(self._state, refresh=refresh))
+        return await self._run(flows.discover(self._state, refresh=refresh))
 
     async def authorize(
         self, *, launch: EHRLaunch | None = None, scope: str | Scopes | None = None
@@ -138,7 +128,7 @@ class AsyncSmartClient:
             LaunchRejectedError: If *launch* is from another FHIR server than the configured one.
             DiscoveryError: If users cannot sign in at this server.
         """
-        return await self._run(authorize(self._state, launch=launch, scope=scope))
+        return await self._run(flows.authorize(self._state, launch=launch, scope=scope))
 
     async def exchange_code(self, pending: PendingAuthorization, callback: Callback) -> Token:
         """
@@ -157,7 +147,7 @@ class AsyncSmartClient:
             IdTokenError: If who signed in cannot be proven.
             TokenResponseError: If the answer cannot be used.
         """
-        flow = exchange_code(self._state, pending, callback)
+        flow = flows.exchange_code(self._state, pending, callback)
         del callback
         return await self._run(flow)
 
@@ -177,7 +167,7 @@ class AsyncSmartClient:
             OutcomeUnknownError: If no answer came, so that the old refresh token may be spent.
             ContextChangedError: If the answer is for another patient or user; it holds the new token.
         """
-        return await self._run(refresh(self._state, token, scope=scope))
+        return await self._run(flows.refresh(self._state, token, scope=scope))
 
     async def backend_token(self, scope: str | Scopes = DEFAULT_SCOPE) -> Token:
         """
@@ -191,7 +181,7 @@ class AsyncSmartClient:
             OAuthError: If the server said no.
             TokenResponseError: If the answer cannot be used.
         """
-        return await self._run(backend_token(self._state, scope=scope))
+        return await self._run(flows.backend_token(self._state, scope=scope))
 
     def session(self, token: Token) -> AsyncSmartSession:
         """
@@ -206,7 +196,7 @@ class AsyncSmartClient:
         Raises:
             ConfigurationError: If *token* is none, or belongs to another registration.
         """
-        return self._sessions.of(user_session(self._state, token))
+        return self._sessions.of(flows.user_session(self._state, token))
 
     def backend_session(self, scope: str | Scopes = DEFAULT_SCOPE) -> AsyncSmartSession:
         """
@@ -220,7 +210,7 @@ class AsyncSmartClient:
         Raises:
             ConfigurationError: If *scope* is none, or the client is a public one.
         """
-        return self._sessions.of(backend_session(self._state, scope))
+        return self._sessions.of(flows.backend_session(self._state, scope))
 
     async def load_session(self, key: str) -> AsyncSmartSession:
         """
@@ -234,7 +224,7 @@ class AsyncSmartClient:
             ConfigurationError: If it belongs to another registration.
             StoreError: If the store cannot be reached, or holds something damaged.
         """
-        return self._sessions.of(await self._run(load_session(self._state, key)))
+        return self._sessions.of(await self._run(flows.load_session(self._state, key)))
 
     async def introspect(self, token: Token) -> TokenStatus:
         """
@@ -247,7 +237,7 @@ class AsyncSmartClient:
             ConfigurationError: If the server offers no introspection.
             OAuthError: If the server will not say.
         """
-        return await self._run(introspect(self._state, token))
+        return await self._run(flows.introspect(self._state, token))
 
     async def revoke(self, token: Token) -> None:
         """
@@ -260,7 +250,7 @@ class AsyncSmartClient:
             ConfigurationError: If the server offers no revocation.
             OAuthError: If the server said no.
         """
-        return await self._run(revoke(self._state, token))
+        return await self._run(flows.revoke(self._state, token))
 
     async def fetch_style(self, token: Token) -> SmartStyle | None:
         """
@@ -272,7 +262,7 @@ class AsyncSmartClient:
         Raises:
             ConfigurationError: If it is on a host that nobody vouched for.
         """
-        return await self._run(fetch_style(self._state, token))
+        return await self._run(flows.fetch_style(self._state, token))
 
     async def register(
         self,
@@ -298,7 +288,7 @@ class AsyncSmartClient:
             OAuthError: If the server said no.
             OutcomeUnknownError: If no answer came, so that a client may have been made.
         """
-        flow = register(
+        flow = flows.register(
             self._state,
             client_metadata,
             initial_access_token=initial_access_token,
@@ -309,7 +299,7 @@ class AsyncSmartClient:
 
     async def read_registration(self, registration: ClientRegistration) -> ClientRegistration:
         """Ask what the server knows of a registration. See `smart_async.smart.registration_management`."""
-        return await self._run(read_registration(self._state, registration))
+        return await self._run(flows.read_registration(self._state, registration))
 
     async def update_registration(
         self,
@@ -320,18 +310,20 @@ class AsyncSmartClient:
     ) -> ClientRegistration:
         """Replace what is registered of a client. See `smart_async.smart.registration_management`."""
         return await self._run(
-            update_registration(self._state, registration, client_metadata, allow_changes=allow_changes)
+            flows.update_registration(self._state, registration, client_metadata, allow_changes=allow_changes)
         )
 
     async def delete_registration(self, registration: ClientRegistration) -> None:
         """Delete a registration. See `smart_async.smart.registration_management`."""
-        return await self._run(delete_registration(self._state, registration))
+        return await self._run(flows.delete_registration(self._state, registration))
 
     async def register_dynamic_client(
         self, token: Token, key: Publishable, *, allow_changes: Iterable[str] = ()
     ) -> ClientRegistration:
         """Register this device as a client of its own. See `smart_async.smart.dynamic_client`."""
-        return await self._run(register_dynamic_client(self._state, token, key, allow_changes=allow_changes))
+        return await self._run(
+            flows.register_dynamic_client(self._state, token, key, allow_changes=allow_changes)
+        )
 
     async def jwt_bearer_token(
         self,
@@ -341,7 +333,7 @@ class AsyncSmartClient:
         scope: str | Scopes | None = None,
     ) -> Token:
         """Get a token for a signed assertion. See `smart_async.smart.jwt_bearer.jwt_bearer_token`."""
-        flow = jwt_bearer_token(self._state, key=key, assertion=assertion, scope=scope)
+        flow = flows.jwt_bearer_token(self._state, key=key, assertion=assertion, scope=scope)
         del assertion
         return await self._run(flow)
 
@@ -351,6 +343,19 @@ class AsyncSmartClient:
             await session.aclose()
         if self._owned:
             await self._transport.aclose()
+
+    # What a client is made of loads when one is made, and sessions when there is one.
+
+    @staticmethod
+    def _open(transport: str | AsyncTransport | None) -> AsyncTransport:
+        from smart_async.transports import open_async_transport
+
+        return open_async_transport(transport)
+
+    def _session(self, state: SessionState) -> AsyncSmartSession:
+        from smart_async.clients._async_session import AsyncSmartSession
+
+        return AsyncSmartSession(state, perform=self._perform)
 
     async def _run(self, flow: Flow[T]) -> T:
         return await drive_async(flow, self._perform.begin())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -13,8 +12,6 @@ __all__ = ("Listener", "tell")
 Listener: TypeAlias = Callable[[Event], object]
 """Is called with each event, in the middle of the work: it should be quick, and what it raises is logged."""
 
-_log = logging.getLogger("smart_async.sessions")
-
 
 def tell(listener: Listener | None, event: Event) -> None:
     """
@@ -24,9 +21,12 @@ def tell(listener: Listener | None, event: Event) -> None:
         listener: The caller's function, if there is one.
         event: What happened.
     """
-    _log.log(logging.WARNING if event.name == "token.refresh.fail" else logging.DEBUG, "%s", event)
+    import logging  # nothing is told before the first event
+
+    log = logging.getLogger("smart_async.sessions")
+    log.log(logging.WARNING if event.name == "token.refresh.fail" else logging.DEBUG, "%s", event)
     if listener is not None:
         try:
             listener(event)
         except Exception:  # a broken metrics hook must not cost anybody a token
-            _log.exception("The listener failed at the event %s", event.name)
+            log.exception("The listener failed at the event %s", event.name)

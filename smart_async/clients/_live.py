@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from smart_async.smart.sessions.state import SessionState
+if TYPE_CHECKING:
+    from smart_async.smart.sessions.state import SessionState
 
 __all__ = ("LiveSessions",)
 

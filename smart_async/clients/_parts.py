@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from smart_async.clients._drivers import SystemClock
 from smart_async.clients._events import Listener
@@ -12,7 +12,9 @@ from smart_async.limits import Limits, Timeouts
 from smart_async.smart.client_auth import PrivateKeyJWT
 from smart_async.smart.config import SmartConfig
 from smart_async.smart.entropy import Entropy, system_entropy
-from smart_async.smart.state import ClientState
+
+if TYPE_CHECKING:
+    from smart_async.smart.state import ClientState
 
 __all__ = ("check_clock", "check_limits", "check_listener", "check_signer", "check_timeouts", "new_state")
 
@@ -33,6 +35,8 @@ def new_state(config: SmartConfig, limits: Limits | None, entropy: Entropy | Non
     Raises:
         ConfigurationError: If one of them is something else.
     """
+    from smart_async.smart.state import ClientState  # it knows all that a server may say: for later
+
     if not isinstance(config, SmartConfig):
         raise ConfigurationError(
             f"A client is made from a SmartConfig, not from {type(config).__name__}.", field="config"

@@ -43,7 +43,6 @@ async def async_sign(signer: Signer | AsyncSigner, signing_input: bytes) -> byte
     """
     if hasattr(signer, "async_sign"):
         return await cast("AsyncSigner", signer).async_sign(signing_input)
-    signer = cast("Signer", signer)
     if not signer.blocking:
         async with _turn():
             return signer.sign(signing_input)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from smart_async.errors import ConfigurationError
 
-__all__ = ("check_argument",)
+__all__ = ("DEFAULT_SCOPE", "check_argument")
+
+DEFAULT_SCOPE = "system/*.rs"
+"""What a backend token is for where nothing is said: read and search all that the registration allows."""
 
 
 def check_argument(value: object, kind: type, name: str, advice: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.messages import Finding
+from smart_async.smart.arguments import DEFAULT_SCOPE
 from smart_async.smart.binding import Binding
 from smart_async.smart.client_secret import PublicClient
 from smart_async.smart.config import SmartConfig
@@ -24,9 +25,6 @@ from smart_async.smart.token_response import parse_token_response
 from smart_async.smart.tokens import Token
 
 __all__ = ("DEFAULT_SCOPE", "backend_scopes", "backend_token")
-
-DEFAULT_SCOPE = "system/*.rs"
-"""Read and search everything that the registration allows."""
 
 
 def backend_scopes(config: SmartConfig, scope: str | Scopes) -> Scopes:

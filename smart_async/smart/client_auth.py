@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Protocol, cast
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.interfaces import AsyncSigner, Signer
-from smart_async.keys import KeyRing, RingSource, holds_ring
 from smart_async.messages import clean_text, discreet_init, parse_url
 from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion
 
 if TYPE_CHECKING:
+    from smart_async.keys.ring import KeyRing
+    from smart_async.keys.ring_source import RingSource
     from smart_async.smart.config import SmartConfig
     from smart_async.smart.entropy import Entropy
     from smart_async.smart.metadata import SmartMetadata
@@ -101,14 +102,12 @@ class PrivateKeyJWT:
     def __post_init__(self) -> None:
         """Check the combination now rather than at the first token request."""
         signer = self.key if isinstance(self.key, Signer | AsyncSigner) else None
+        if signer is None:
+            self._check_ring()
         object.__setattr__(self, "_signer", signer)
         # The class itself has all the methods of a signer, too.
-        if isinstance(self.key, type) or (signer is None and not holds_ring(self.key)):
-            raise ConfigurationError(
-                f"PrivateKeyJWT needs a signing key, not {type(self.key).__name__}.",
-                field="client_auth",
-                advice="Make one with SigningKey.from_pem(pem_bytes), or pass any other Signer or a KeyRing.",
-            )
+        if isinstance(self.key, type):
+            raise self._no_key()
         if self.jku is not None:
             _ = parse_url(self.jku, field="jku", allow_query=True)
         if signer is None and self.algorithm is not None:
@@ -119,6 +118,19 @@ class PrivateKeyJWT:
                 field="algorithm",
                 advice="Leave algorithm out, or load the key with algorithm= to override it.",
             )
+
+    def _check_ring(self) -> None:
+        from smart_async.keys.ring_source import holds_ring  # most clients have one key and no ring
+
+        if not holds_ring(self.key):
+            raise self._no_key()
+
+    def _no_key(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"PrivateKeyJWT needs a signing key, not {type(self.key).__name__}.",
+            field="client_auth",
+            advice="Make one with SigningKey.from_pem(pem_bytes), or pass any other Signer or a KeyRing.",
+        )
 
     @property
     def signers(self) -> tuple[Signer | AsyncSigner, ...]:

@@ -9,7 +9,6 @@ It takes a good tenth of a second to load, so that waits for the first request.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import ssl
@@ -151,8 +150,10 @@ class Engine:
     """
 
     def __init__(self, family: Family, options: Options) -> None:
+        from importlib.metadata import version  # with zip files, e-mail and all
+
         self.core: Any = importlib.import_module(family.engine)
-        self.user_agent = f"smart-async/{importlib.metadata.version('smart-async')}"
+        self.user_agent = f"smart-async/{version('smart-async')}"
         self._options = options
         self.routes = options.routes
         self._context = _tls_context(options, options.cert)
