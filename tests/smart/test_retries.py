@@ -273,7 +273,7 @@ def test_the_back_off_is_jittered_in_full(script, known_state, json_response, ra
 @pytest.mark.parametrize(("random", "number"), [(b"\0" * 8, 0.0), (b"\xff" * 8, 1 - 2**-53)])
 def test_a_fraction_is_below_one(random, number):
     """All bits or none: from 0, and never 1."""
-    assert fraction(lambda size: random[:size]) == number
+    assert fraction(lambda size: (random * 2)[:size]) == number
 
 
 def test_the_order_of_steps(script, known_state, json_response):
@@ -302,6 +302,13 @@ def test_the_event(script, known_state, json_response, failure, said):
         seconds=seconds,
         **said,
     )
+
+
+def test_each_attempt_has_its_number(script, known_state, json_response):
+    """The events count the attempts that failed, from one on."""
+    script.answer(UNKNOWN, UNKNOWN, json_response({}))
+    script.run(send_repeated(known_state, REQUEST))
+    assert [event.attempt for event in script.events] == [1, 2]
 
 
 def test_a_failure_that_is_no_transports_is_passed_on(script, known_state):
