@@ -133,7 +133,7 @@ def _changes(
         for kind, operator in operators:
             if isinstance(node, kind):
                 for mutated in operator(node):
-                    if not _for_people(node, mutated) and not _hopeless(node, mutated):
+                    if not _for_people(node, mutated) and not _idle(node, mutated):
                         yield node, mutated, path, whole
         for child in node.children:
             yield from visit(child, path, whole)
@@ -181,17 +181,25 @@ def _for_people(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
     return any(_prose(argument.value) for argument in gone)
 
 
-def _hopeless(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
-    """Return whether a positional argument is gone from in front of others: such a call fails anyway."""
+def _idle(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
+    """
+    Return whether a mutant of a call says nothing about the tests.
+
+    So it is where a positional argument is gone from in front of others, for such a call fails anyway; and
+    where False became None, which means the same to every `if` (it also becomes True).
+    """
     import libcst as cst
 
     if not isinstance(node, cst.Call) or not isinstance(mutated, cst.Call):
         return False
-    if len(node.args) == len(mutated.args):
-        return False
     kept = {id(argument) for argument in mutated.args}
+    gone = [argument for argument in node.args if id(argument) not in kept]
+    if len(node.args) == len(mutated.args):
+        return any(
+            isinstance(argument.value, cst.Name) and argument.value.value == "False" for argument in gone
+        )
     positional = [argument for argument in node.args if argument.keyword is None]
-    return any(id(argument) not in kept for argument in positional[:-1])
+    return any(argument in positional[:-1] for argument in gone)
 
 
 def _prose(node: cst.CSTNode) -> bool:
