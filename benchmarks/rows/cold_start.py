@@ -36,7 +36,7 @@ IMPORTS = {
 COLD = Path(__file__).parent.parent / "cold"
 ROUNDS = 9
 
-# Bytecode is there when a process starts, as pip leaves it; one run of each before the first round sees to it.
+# Bytecode is there when a process starts, as pip leaves it: one run of each comes before the first round.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 

@@ -3,7 +3,8 @@ Row 11: 5,000 discoveries, 200 at a time, on a network with 50 ms of latency whe
 
 Each tenant has a client of its own, which is dropped afterwards. The baseline is the same schedule in a
 bare scheduler: as many workers, which sleep for the same latencies and back-off pauses in the same order and
-do nothing else. Wall time, since waiting is what is measured; memory is the highest point that `tracemalloc` saw.
+do nothing else. Wall time, since waiting is what is measured; memory is the highest point that `tracemalloc`
+saw.
 """
 
 from __future__ import annotations
@@ -114,10 +115,10 @@ async def peak(count: int) -> int:
 
 
 class _Forgetful(dict[str, list[float]]):
-    def setdefault(self, key: str, default: list[float] | None = None) -> list[float]:  # type: ignore[override]
+    def setdefault(self, _: str, default: list[float] | None = None) -> list[float]:  # type: ignore[override]
         return [] if default is None else default
 
-    def __getitem__(self, key: str) -> list[float]:  # noqa: ARG002 - the dict's
+    def __getitem__(self, _: str) -> list[float]:
         return []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from smart_async.errors import ConfigurationError
 from smart_async.interfaces import AsyncSigner, Signer
@@ -41,14 +41,17 @@ async def async_sign(signer: Signer | AsyncSigner, signing_input: bytes) -> byte
         signer: The signer, of either kind.
         signing_input: What is signed.
     """
-    if hasattr(signer, "async_sign"):
-        return await cast("AsyncSigner", signer).async_sign(signing_input)
-    if not signer.blocking:
+    awaited: Any = getattr(signer, "async_sign", None)
+    if awaited is not None:
+        signature: bytes = await awaited(signing_input)
+        return signature
+    local = blocking_signer(signer)
+    if not local.blocking:
         async with _turn():
-            return signer.sign(signing_input)
+            return local.sign(signing_input)
     import anyio.to_thread
 
-    return await anyio.to_thread.run_sync(signer.sign, signing_input, limiter=_limiter())
+    return await anyio.to_thread.run_sync(local.sign, signing_input, limiter=_limiter())
 
 
 _signing_limiter: RunVar[anyio.CapacityLimiter] | None = None

@@ -183,7 +183,9 @@ class SmartConfig:
                 value = preset.get(knob.name, value.default)
             # A copy of what is mutable, so that nothing changes a configuration after it has been checked.
             if isinstance(value, Mapping):
-                value = MappingProxyType(dict(cast("Mapping[str, object]", value)))
+                given = dict(cast("Mapping[str, object]", value))
+                # Nearly all are empty, and one empty mapping serves ten thousand tenants.
+                value = MappingProxyType(given) if given else _NOTHING
             elif isinstance(value, list):
                 value = tuple(cast("list[object]", value))
             self._set(knob.name, value)

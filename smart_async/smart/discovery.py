@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from sys import intern
 from typing import Any
 
 from smart_async.errors import ConfigurationError, DiscoveryError
@@ -128,6 +129,7 @@ class _Found:
     def add(self, source: str, members: JSONObject) -> None:
         for name, value in members.items():
             if self.document.get(name) in (None, ""):
+                name = intern(name)  # the parser's copy is one of thousands with many tenants
                 self.document[name] = value
                 self.sources[name] = source
 
