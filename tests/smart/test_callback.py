@@ -20,6 +20,7 @@ from smart_async import (
     PendingAuthorization,
     Secret,
     SmartError,
+    TokenResponseError,
     TransportError,
 )
 from smart_async.flow import Now
@@ -125,6 +126,7 @@ class TestForms:
             GOOD,
             GOOD | {"session_state": "x", "utm": ""},
             GOOD | {"error": None, "error_description": None, "iss": None},
+            {"error": None, "iss": None} | GOOD,
             {"code": [CODE], "state": [STATE]},
             {"code": (CODE,), "state": STATE, "error": []},
             MultiItems(("code", CODE), ("state", STATE), ("x", "1"), ("x", "2")),
@@ -163,6 +165,14 @@ class TestForms:
         with pytest.raises(ConfigurationError, match="URL as a string or a mapping") as caught:
             script.run(exchange_code(state, pending, callback))
         assert (caught.value.field, script.requests) == ("callback", [])
+        assert caught.value.message.endswith(f"not a {type(callback).__name__}.")
+
+    @pytest.mark.parametrize("kind", [MultiItems, Lists, Pairs])
+    def test_repetitions_are_seen_in_every_form(self, refuse: Refuse, kind: Callable[..., Any]) -> None:
+        """What a framework keeps behind a method of its own is looked at there."""
+        twice = kind(("code", CODE), ("code", "x"), ("state", STATE))
+        assert "code more than once" in refuse(twice).message
+        assert "not strings" in refuse(kind(("code", 7), ("state", STATE))).message
 
     @pytest.mark.parametrize(
         "callback",
@@ -283,7 +293,18 @@ class TestAmbiguity:
         assert "too long" in refuse(f"{PATH}?{urlencode(GOOD | {'code': 'a' * 4097})}").message
         assert "more than 8192 characters" in refuse(GOOD | {"x": "a" * 8192}).message
         assert "8192 are read" in refuse(f"{PATH}?{urlencode(GOOD | {'x': 'a' * 8192})}").message
-        assert "cannot be read" in refuse(f"{PATH}?{urlencode(GOOD)}{'&a=1' * 100}").message
+        assert "cannot be read" in refuse(f"{PATH}?{urlencode(GOOD)}{'&a=1' * 99}").message
+
+    def test_sizes_that_are_just_accepted(self, pending: PendingAuthorization) -> None:
+        """Each limit itself is still good: 8 KiB as a mapping and as a URL, and a hundred parameters."""
+        used = sum(len(name) + len(value) for name, value in GOOD.items()) + 1
+        url = f"{PATH}?{urlencode(GOOD)}&x="
+        for callback in (
+            GOOD | {"x": "a" * (8192 - used)},
+            url + "a" * (8192 - len(url)),
+            f"{PATH}?{urlencode(GOOD)}{'&a=1' * 98}",
+        ):
+            assert parse_callback(pending, callback, now=NOW) == CODE
 
     def test_long_codes_work(self, pending: PendingAuthorization) -> None:
         """Some servers use JWTs as codes."""
@@ -400,6 +421,14 @@ class TestRefusals:
         assert [text for text in texts if any(ord(character) < 32 for character in text)] == []
         assert len(str(error.description)) == 256
 
+    @pytest.mark.rule("CB-08")
+    def test_its_words_are_cut(self, pending: PendingAuthorization) -> None:
+        """64 characters of a code and 512 of a URI are more than any honest server sends."""
+        callback = {"state": STATE, "error": "e" * 70, "error_uri": "https://sso.example.com/" + "u" * 600}
+        with pytest.raises(OAuthError) as caught:
+            parse_callback(pending, callback, now=NOW)
+        assert (len(str(caught.value.error)), len(str(caught.value.uri))) == (64, 512)
+
 
 class TestNothingIsQuoted:
     @pytest.mark.rule("CB-07", "CB-08")
@@ -445,6 +474,26 @@ class TestExchange:
         script.requests.clear()
         script.steps.clear()
         return PendingAuthorization.from_json(pending.to_json())
+
+    def test_a_login_that_is_none(self, state: ClientState, script: Any) -> None:
+        """The argument that is wrong is named."""
+        with pytest.raises(ConfigurationError) as caught:
+            script.run(exchange_code(state, None, GOOD))  # type: ignore[arg-type]
+        assert (caught.value.field, script.steps) == ("pending", [])
+
+    def test_the_clients_limits(
+        self,
+        state: ClientState,
+        script: Any,
+        login: PendingAuthorization,
+        json_response: Callable[..., Response],
+        token_document: dict[str, Any],
+    ) -> None:
+        """They hold for the answer, too."""
+        state.limits = replace(state.limits, document_members=2)
+        script.answer(json_response(token_document))
+        with pytest.raises(TokenResponseError, match="more than 2 members"):
+            script.run(exchange_code(state, login, {"code": CODE, "state": login.state}))
 
     def test_it_ends_in_a_token(
         self,

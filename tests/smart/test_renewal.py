@@ -20,6 +20,7 @@ from smart_async import (
     Secret,
     SessionEndedError,
     StoreError,
+    Token,
     TransportError,
 )
 from smart_async.flow import Delete, Exclusive, Load, Save, Send
@@ -639,6 +640,36 @@ def test_renew_tells_every_failure(started):
     assert started.get() is started.login
 
 
+def test_an_outage_is_looked_at_again_after_five_seconds(started):
+    """While the old token serves, the server has five seconds to come back."""
+    started.due()
+    started.script.answer(REFUSED)
+    for seconds, sent in [(0.0, 1), (4.9, 1), (0.2, 2)]:
+        started.script.advance(seconds)
+        started.script.answer(*[REFUSED] * (sent - len(started.sent) if seconds else 0))
+        assert started.get() is started.login
+        assert len(started.sent) == sent
+
+
+def test_a_failure_ends_with_its_second(started):
+    """A whole second later it is tried again."""
+    started.over()
+    for sent in (1, 2):
+        started.script.answer(REFUSED)
+        with pytest.raises(TransportError):
+            started.get()
+        assert len(started.sent) == sent
+        started.script.advance(1.0)
+
+
+def test_a_failure_is_forgotten_by_renewing(started, refreshed):
+    """After it, everything goes its usual way."""
+    started.script.answer(refreshed(2), refreshed(3))
+    started.renew()
+    started.over()
+    assert started.get().access_token == Secret("at-3")
+
+
 @pytest.mark.parametrize("fate", ["alive", "ended", "deleted"])
 def test_replace(started, elsewhere, fate):
     """After a new login the session goes on, whatever had become of it."""
@@ -650,6 +681,17 @@ def test_replace(started, elsewhere, fate):
     assert started.script.run(replace_token(started.session, token)) is token
     assert started.get() is token
     assert (started.stored.token.access_token, started.stored.ended) == (Secret("at-7"), None)
+    (alone,) = [step for step in started.script.steps if isinstance(step, Exclusive)]
+    assert (alone.key, alone.leased) == (started.key, True)
+
+
+def test_a_session_that_was_replaced_is_renewed(started, elsewhere, refreshed):
+    """What came after its end is a session like any other."""
+    started.script.run(delete_session(started.session))
+    started.script.run(replace_token(started.session, elsewhere(7)))
+    started.over()
+    started.script.answer(refreshed(8))
+    assert started.get().access_token == Secret("at-8")
 
 
 def test_replace_in_a_crowd(started, elsewhere):
@@ -665,9 +707,10 @@ def test_replace_by_what_is_no_token_of_this_client(started, token):
     """Nothing of another registration gets into the session."""
     if token == "other":
         token = replace(started.login, binding=replace(started.login.binding, client_id="other"))
-    with pytest.raises(ConfigurationError):
+    field = None if isinstance(token, Token) else "token"
+    with pytest.raises(ConfigurationError) as caught:
         started.script.run(replace_token(started.session, token))
-    assert started.script.steps == []
+    assert (caught.value.field, started.script.steps) == (field, [])
 
 
 # --------------------------------------------------------------------------------------------- deletion
@@ -731,8 +774,9 @@ def test_load(started):
 
 def test_load_what_is_not_there(script, known_state):
     """Nothing stored means signing in."""
-    with pytest.raises(SessionEndedError, match="no session under this key"):
+    with pytest.raises(SessionEndedError, match="no session under this key") as caught:
         script.run(load_session(known_state, "user-none"))
+    assert caught.value.endpoint == known_state.config.fhir_base
 
 
 def test_load_with_a_candidate(started, elsewhere):
@@ -846,8 +890,9 @@ def test_a_backend_asks_until_it_is_told(script, nightly, json_response):
 @pytest.mark.parametrize("token", [None, "at-1", {"access_token": "at-1"}])
 def test_what_is_no_token(known_state, token):
     """A session is made of a Token."""
-    with pytest.raises(ConfigurationError, match=r"Token\.from_json"):
+    with pytest.raises(ConfigurationError, match=r"Token\.from_json") as caught:
         user_session(known_state, token)
+    assert caught.value.field == "token"
 
 
 def test_a_token_of_another_registration(known_state, login):
