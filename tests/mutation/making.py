@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _UNTOUCHED_CALLS = ("isinstance", "len", "cast", "TypeVar", "ParamSpec", "NewType")
 _UNTOUCHED_NAMES = ("__all__",)
+_WORDS = ("advice", "what")
+"""Arguments whose texts only ever stand in messages, also those without a blank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +163,8 @@ def _untouched(node: cst.CSTNode) -> bool:
         return True
     if isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value in _UNTOUCHED_CALLS:
         return True
+    if isinstance(node, cst.Arg) and _is_word(node):
+        return True
     if isinstance(node, cst.AnnAssign) and "TypeAlias" in _text(node.annotation.annotation):
         return True
     if not isinstance(node, cst.Assign):
@@ -178,7 +182,11 @@ def _for_people(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
         return False
     kept = {id(argument) for argument in mutated.args}
     gone = [argument for argument in node.args if id(argument) not in kept]
-    return any(_prose(argument.value) for argument in gone)
+    return any(_prose(argument.value) or _is_word(argument) for argument in gone)
+
+
+def _is_word(argument: cst.Arg) -> bool:
+    return argument.keyword is not None and argument.keyword.value in _WORDS
 
 
 def _idle(node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
