@@ -19,13 +19,14 @@ from joserfc.jwk import RSAKey
 
 from benchmarks.matter import BASE, DISCOVERY, SCOPE, TOKEN, config, metadata, pem, private_key
 from benchmarks.measure import Effort, Result, alternate, calls, compared
-from smart_async import Scopes, Secret
+from smart_async import Limits, Scopes, Secret
 from smart_async.keys.base64url import b64url_decode
 from smart_async.keys.jwks import parse_jwks
 from smart_async.messages import Headers, Response
 from smart_async.smart.binding import Binding
 from smart_async.smart.discovery import parse_discovery
 from smart_async.smart.id_token import ID_TOKEN_ALGORITHMS, verify_id_token
+from smart_async.smart.scopes.collection import _known_scope
 from smart_async.smart.token_response import parse_token_response
 
 ROW = 10
@@ -48,13 +49,19 @@ def documents(effort: Effort) -> Iterator[Result]:
     )
     yield compared(ROW, "discovery document", "json.loads", pairs, limit=DISCOVERY_LIMIT)
     token = Response(status=200, headers=JSON_TYPE, body=TOKEN, url=f"{BASE}/token", received_at=1.7e9)
-    binding = Binding.of(registration, metadata())
+    binding, limits = Binding.of(registration, metadata()), Limits()
     pairs = alternate(
-        calls(lambda: parse_token_response(token, binding=binding, requested_scope=SCOPE)),
+        calls(lambda: parse_token_response(token, binding=binding, requested_scope=SCOPE, limits=limits)),
         calls(lambda: json.loads(TOKEN)),
         effort,
     )
     yield compared(ROW, "token response", "json.loads", pairs, limit=TOKEN_LIMIT)
+
+
+def unseen(text: str) -> Scopes:
+    """Return the scopes in *text*, none of which was seen before: those of other tokens are kept."""
+    _known_scope.cache_clear()
+    return Scopes.parse(text)
 
 
 def scopes(effort: Effort) -> Iterator[Result]:
@@ -64,9 +71,9 @@ def scopes(effort: Effort) -> Iterator[Result]:
     texts = {size: " ".join(words[:size]) for size in sizes}
     for fewer, more in pairwise(sizes):
         share = more // fewer
-        one_tenth = calls(lambda text=texts[fewer]: Scopes.parse(text))
+        one_tenth = calls(lambda text=texts[fewer]: unseen(text))
         pairs = alternate(
-            calls(lambda text=texts[more]: Scopes.parse(text)),
+            calls(lambda text=texts[more]: unseen(text)),
             lambda number, one=one_tenth, share=share: one(number * share),
             effort,
         )

@@ -128,8 +128,11 @@ class _Reader:
             )
         _, noted = parse_authorization_details(self.document, scopes=scopes, context=context)
         expires_at, refresh_token = self.expires_at(), self.refresh_token()
-        met = {"offline_access", "online_access"} if refresh_token else set[str]()
-        self.compare(scopes, requested_scope, met=met | ({"launch/patient"} if context.patient else set()))
+        if str(scopes) != requested_scope:
+            met = {"offline_access", "online_access"} if refresh_token else set[str]()
+            self.compare(
+                scopes, requested_scope, met=met | ({"launch/patient"} if context.patient else set())
+            )
         return Token(
             access_token=access_token,
             expires_at=expires_at,
@@ -149,8 +152,6 @@ class _Reader:
 
     def compare(self, granted: Scopes, requested_scope: str, *, met: set[str]) -> None:
         # Servers leave out the names of what they did grant, such as offline_access beside a refresh token.
-        if str(granted) == requested_scope:
-            return
         requested = Scopes(requested_scope)
         report = granted.report(_opening(requested) if self.previous else requested)
         less = " ".join(scope.text for scope in report.missing | report.narrowed if scope.name not in met)
