@@ -24,15 +24,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write it, once all are collected and some perhaps deselected."""
-    path = session.config.getoption("--conformance-json")
-    if path is None:
-        return
     found: dict[str, list[str]] = {}
     for item in session.items:
         for rule in dict.fromkeys(rule for marker in item.iter_markers("rule") for rule in marker.args):
             found.setdefault(rule, []).append(item.nodeid)
     ordered = {rule: sorted(nodes) for rule, nodes in sorted(found.items())}
-    Path(path).write_text(json.dumps(ordered, indent=1), encoding="utf-8")
+    if session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        session.config.stash[_GUARDS] = ordered
+    if (path := session.config.getoption("--conformance-json")) is not None:
+        Path(path).write_text(json.dumps(ordered, indent=1), encoding="utf-8")
+
+
+_GUARDS = pytest.StashKey[dict[str, list[str]]]()
+
+
+@pytest.fixture(scope="session")
+def collected_guards(request: pytest.FixtureRequest) -> dict[str, list[str]] | None:
+    """The node ids of the tests of each rule, if this run has collected all tests; else None."""
+    return request.config.stash.get(_GUARDS, None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+# Collecting all tests may take longer on a busy machine than one test should.
+pytestmark = pytest.mark.timeout(400)
+
 
 @pytest.fixture(scope="module")
 def conformance(root: Path) -> ModuleType:
@@ -32,9 +35,10 @@ def rules(conformance: ModuleType) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def markers(conformance: ModuleType) -> dict[str, list[str]]:
+def markers(conformance: ModuleType, collected_guards: dict[str, list[str]] | None) -> dict[str, list[str]]:
     """Return the node ids that carry each id, of all tests, whichever of them this run is about."""
-    found: dict[str, list[str]] = conformance.collect_markers()
+    # Collecting them once more takes a minute, so it is done only where this run has not.
+    found: dict[str, list[str]] = collected_guards or conformance.collect_markers()
     return found
 
 
