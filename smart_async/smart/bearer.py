@@ -29,9 +29,7 @@ __all__ = (
     "url_origin",
 )
 
-_PLACE = re.compile(
-    r"(?P<scheme>[Hh][Tt][Tt][Pp][Ss]?)://(?P<authority>[^/?#\\]*)(?P<path>[^?#]*)", re.DOTALL
-)
+_PLACE = re.compile(r"(?P<scheme>[Hh][Tt][Tt][Pp][Ss]?)://(?P<authority>[^/?#\\]*)(?P<path>[^?#]*)")
 _PORT = re.compile(r":[0-9]+\Z")
 _USUAL = {("http", 80), ("https", 443)}
 _DOT = re.compile(r"(?:\.|%2[eE]){1,2}")

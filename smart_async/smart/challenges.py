@@ -27,7 +27,7 @@ _GAP = re.compile(r"[ \t]*(?:,[ \t]*)*")
 _SCHEME = re.compile(rf"(?P<scheme>{_TOKEN})(?=[ \t]*(?:,|\Z)|(?P<more> +))")
 _PARAMETER = re.compile(rf"(?P<name>{_TOKEN})[ \t]*=[ \t]*(?P<value>{_TOKEN}|{_QUOTED})(?=[ \t]*(?:,|\Z))")
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*(?=[ \t]*(?:,|\Z))")
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def bearer_challenge(text: str | None) -> Mapping[str, str]:
 
 def _parameters(text: str, position: int) -> tuple[dict[str, str], int]:
     found: dict[str, str] = {}
-    if not _PARAMETER.match(text, position) and (blob := _TOKEN68.match(text, position)):
+    if blob := _TOKEN68.match(text, position):  # what begins a parameter is none: a value follows its "="
         return found, _after_gap(text, blob.end())
     position = _after_gap(text, position)
     while parameter := _PARAMETER.match(text, position):

@@ -76,6 +76,15 @@ class TestOrigin:
             url_origin(url)
         assert not url or url not in str(caught.value)
 
+    def test_says_what_is_wrong(self) -> None:
+        """In one sentence, with the rule that the URL breaks."""
+        with pytest.raises(TokenOriginError) as caught:
+            url_origin("https://a..b")
+        assert caught.value.message == (
+            "The URL of the request has a host that is not a plain DNS name "
+            "(international names go in as xn--…)."
+        )
+
     @given(st.text(max_size=60), st.sampled_from(["https://ehr.example.com", "https://", ""]))
     def test_anything_else_is_our_error(self, text: str, start: str) -> None:
         """No text makes another exception, and what starts with home is home only if a delimiter follows."""
@@ -117,6 +126,33 @@ class TestGuard:
         with pytest.raises(TokenOriginError, match="read differently"):
             guard().check(f"https://ehr.example.com{path}")
 
+    def test_a_query_does_not_slow_it_down(self) -> None:
+        """What stands behind the question mark has no say in the short way either."""
+        assert guard().admits(f"{BASE}/Patient?url=http%3A%2F%2Fx&a=/../")
+
+    def test_on_this_machine(self) -> None:
+        """The permission for loopback holds for home and for what is listed, and only with it."""
+        loopback = {"fhir_base": "http://127.0.0.1:8000/r4", "allow_insecure_loopback": True}
+        config = SmartConfig(client_id="c", client_auth=PublicClient(), **loopback)  # type: ignore[arg-type]
+        made = BearerGuard.of(config, origins=["http://127.0.0.1:9000"])
+        assert made.admits("http://127.0.0.1:8000/r4/Patient")
+        assert made.admits("http://127.0.0.1:9000/bulk/1")
+        with pytest.raises(ConfigurationError, match="plain http"):
+            BearerGuard.of(
+                replace(config, fhir_base=BASE, allow_insecure_loopback=False), origins=["http://127.0.0.1"]
+            )
+
+    def test_refusals_are_what_the_configuration_says(self) -> None:
+        """A 401, unless the registration knows a server that has other ways."""
+        assert guard().rejected_statuses == frozenset({401})
+        assert guard(token_rejected_statuses=(401, 403)).rejected_statuses == frozenset({401, 403})
+        around = BearerGuard.around(BASE)
+        assert (around.rejected_statuses, around.hinted) == (frozenset({401}), frozenset())
+
+    def test_its_repr_says_each_thing_once(self) -> None:
+        """What is derived is left out."""
+        assert "_places" not in repr(guard())
+
     def test_names_both_origins(self) -> None:
         """The error says where it was going and where the token belongs, and nothing of the query."""
         with pytest.raises(TokenOriginError) as caught:
@@ -142,6 +178,7 @@ class TestGuard:
         with pytest.raises(ConfigurationError) as caught:
             BearerGuard.of(config, origins=origins)
         assert caught.value.field == "origins"
+        assert ("must be a list" in caught.value.message) is isinstance(origins, str)
 
     def test_trusted_origins_are_for_credentials(self) -> None:
         """Where stored tokens may be renewed is not where they may be shown."""
@@ -152,7 +189,7 @@ class TestGuard:
         """Without a session, plain http is one origin among others."""
         around = BearerGuard.around("http://open.example.org:8080/fhir")
         assert around.check("http://open.example.org:8080/other") is None
-        with pytest.raises(TokenOriginError):
+        with pytest.raises(TokenOriginError, match=r"belongs to http://open\.example\.org:8080"):
             around.check("https://open.example.org:8080/fhir")
 
 
@@ -168,6 +205,7 @@ class TestHops:
         with pytest.raises(TokenOriginError, match=said) as caught:
             guard().check_hops([Hop(BASE, True), Hop("https://evil.test/?a=b", carried), Hop(FILES, False)])
         assert caught.value.endpoint == "https://evil.test"
+        assert caught.value.advice
 
     def test_to_nowhere(self) -> None:
         """A URL that cannot be read is astray as well."""

@@ -134,7 +134,9 @@ class TestEndpoints:
             check_binding(binding, now_found(**changes), config, what="pending login")
         error = caught.value
         assert f"issued by https://sso.example.com; discovery now names {new}" in error.message
-        assert "Nothing was sent" in error.message
+        (member,) = changes
+        assert f" as {member}. Nothing was sent" in error.message
+        assert error.endpoint == now_found(**changes).token_endpoint
         assert new in str(error.advice)
 
     def test_a_trusted_origin_passes(

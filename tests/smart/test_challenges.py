@@ -75,6 +75,25 @@ def test_what_it_does_not(text: str) -> None:
     assert dict(bearer_challenge(text)) == {}
 
 
+def test_the_longest_that_is_read() -> None:
+    """The limit itself is still good."""
+    text = "Bearer a=" + "x" * (CHALLENGE_BYTES - 9)
+    assert read(text) == [("bearer", {"a": text[9:]})]
+
+
+def test_where_it_breaks_is_told() -> None:
+    """Counted from one, as people do, and without a word of the text."""
+    with pytest.raises(ProtocolError) as caught:
+        parse_challenges('Bearer a=1, "secret"')
+    assert caught.value.message == "WWW-Authenticate cannot be read from its character 13 on."
+
+
+def test_a_challenge_can_be_a_key() -> None:
+    """Two of one kind count as one in a set, as values do."""
+    one, same = (parse_challenges("Bearer a=1")[0] for _ in range(2))
+    assert len({one, same}) == 1
+
+
 def test_the_most_parameters_that_are_read() -> None:
     """The limit itself is still read."""
     text = "Bearer " + ", ".join(f"p{number}=1" for number in range(CHALLENGE_PARAMETERS))

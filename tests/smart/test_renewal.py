@@ -161,6 +161,18 @@ def test_a_newer_token_gets_into_the_store(started, elsewhere, crowd):
     assert (started.stored.token.access_token, started.session.login) == (Secret("at-7"), None)
 
 
+def test_a_token_of_the_same_moment_changes_nothing(started, elsewhere):
+    """Of two that are equally new the stored one stays: nobody can say which was the later."""
+    started.session.merge(user_session(started.state, elsewhere(7, at=started.login.issued_at)))
+    started.due()
+    started.put(started.stored)
+    before = started.stored.token
+    started.script.answer(REFUSED)
+    with suppress(TransportError):
+        started.get()
+    assert started.stored.token.access_token == before.access_token
+
+
 def test_a_newer_token_in_a_crowd(started, elsewhere):
     """After three conflicts it waits in the process; the token still works."""
     newer = elsewhere(7)
@@ -632,12 +644,15 @@ def test_renew_takes_what_is_newer(started, elsewhere):
     assert started.script.requests == []
 
 
-def test_renew_tells_every_failure(started):
-    """Also where the old token still works."""
+def test_renew_tells_every_failure(started, refreshed):
+    """Also where the old token still works; and it is no reason to fail later."""
     started.script.answer(REFUSED)
     with pytest.raises(TransportError):
         started.renew()
     assert started.get() is started.login
+    started.over()
+    started.script.answer(refreshed(2))
+    assert started.get().access_token == Secret("at-2")
 
 
 def test_an_outage_is_looked_at_again_after_five_seconds(started):
@@ -692,6 +707,7 @@ def test_a_session_that_was_replaced_is_renewed(started, elsewhere, refreshed):
     started.over()
     started.script.answer(refreshed(8))
     assert started.get().access_token == Secret("at-8")
+    assert started.session.token.access_token == Secret("at-8")
 
 
 def test_replace_in_a_crowd(started, elsewhere):
