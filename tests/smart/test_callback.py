@@ -15,6 +15,7 @@ from smart_async import (
     CallbackError,
     ConfigurationError,
     EndpointChangedError,
+    IdTokenError,
     OAuthError,
     OutcomeUnknownError,
     PendingAuthorization,
@@ -474,6 +475,39 @@ class TestExchange:
         script.requests.clear()
         script.steps.clear()
         return PendingAuthorization.from_json(pending.to_json())
+
+    def test_with_openid_the_identity_is_verified(
+        self,
+        state: ClientState,
+        script: Any,
+        issuer: Any,
+        json_response: Callable[..., Response],
+        document: dict[str, Any],
+        token_document: dict[str, Any],
+    ) -> None:
+        """The ID token has to be one for this login, by its nonce; without openid nobody looks at it."""
+        for scope, nonce, subject in [
+            ("openid fhirUser launch/patient patient/*.rs", "its own", "u-58121"),
+            ("openid fhirUser launch/patient patient/*.rs", "n-of-another-login", IdTokenError),
+            ("launch/patient patient/*.rs", "n-of-another-login", None),
+        ]:
+            here = replace(state, config=replace(state.config, scope=scope))
+            script.answer(json_response(document))
+            pending = script.run(authorize(here))
+            if nonce == "its own":
+                nonce = pending.nonce.reveal()
+            answer = token_document | {"scope": scope, "id_token": issuer.token(nonce=nonce)}
+            script.answer(json_response(answer))
+            if subject is not None:
+                script.answer(json_response(issuer.configuration()), json_response(issuer.jwks()))
+            flow = exchange_code(here, pending, {"code": CODE, "state": pending.state})
+            if subject is IdTokenError:
+                with pytest.raises(IdTokenError):
+                    script.run(flow)
+                continue
+            token = script.run(flow)
+            assert (token.identity.subject if token.identity else None) == subject
+            script.finished()
 
     def test_a_login_that_is_none(self, state: ClientState, script: Any) -> None:
         """The argument that is wrong is named."""
