@@ -50,7 +50,7 @@ class Effort:
         size: The share of the issue's numbers that is run: of 10,000 tenants, of 5,000 discoveries.
     """
 
-    rounds: int = 31
+    rounds: int = 21
     seconds: float = 0.04
     size: float = 1.0
 

@@ -129,8 +129,9 @@ def turns(tenants: list[Any]) -> Callable[[], object]:
 def measure(effort: Effort) -> Iterator[Result]:
     """Yield the lines of the row."""
     count = effort.of(TENANTS)
-    for kind in (SmartClient, AsyncSmartClient):
-        yield from weighed(kind, count)
+    yield from weighed(SmartClient, count)
+    # The other colour differs by a few slots: a tenth of the tenants shows that as well.
+    yield from weighed(AsyncSmartClient, effort.of(TENANTS // 10))
     network = Network()
     many, few = (list(map(discovered, clients(SmartClient, size, network))) for size in (count, FEW))
     pairs = alternate(calls(turns(many)), calls(turns(few)), effort)

@@ -36,6 +36,12 @@ def test_what_is_not_there_is_an_attribute_error(module: object) -> None:
         _ = module.nothing  # type: ignore[attr-defined]
 
 
+def test_the_clients_are_those_of_the_front_page() -> None:
+    """Both ways to import a client lead to the same class."""
+    assert smart_async.clients.SmartClient is smart_async.SmartClient
+    assert smart_async.clients.AsyncSmartClient is smart_async.AsyncSmartClient
+
+
 def test_a_client_loads_no_flow_before_it_is_asked() -> None:
     """A process that wants one thing does not load the code of all others."""
     code = (
