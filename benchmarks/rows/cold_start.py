@@ -69,13 +69,13 @@ def measure(effort: Effort) -> Iterator[Result]:
         pairs = paired(partial(import_seconds, OURS), partial(import_seconds, statement), rounds)
         yield compared(ROW, "imports", name, pairs, limit=limit, unit="ms")
     with tempfile.TemporaryDirectory() as folder, served() as origin:
-        key = Path(folder, "key.pem")
-        key.write_bytes(pem("ES384"))
-        arguments = (f"{origin}/r4", str(key))
-        for script, name, limit in (
-            ("by_hand.py", "httpx + joserfc", PROCESS_LIMIT),
-            ("with_authlib.py", "Authlib", None),
+        for script, name, kind, limit in (
+            ("by_hand.py", "httpx + joserfc", "ES384", PROCESS_LIMIT),
+            ("with_authlib.py", "Authlib", "RSA-2048", None),
         ):
+            key = Path(folder, f"{kind}.pem")
+            key.write_bytes(pem(kind))
+            arguments = (f"{origin}/r4", str(key))
             ours = partial(process_seconds, "ours.py", *arguments)
             pairs = paired(ours, partial(process_seconds, script, *arguments), rounds)
-            yield compared(ROW, "process to its first token", name, pairs, limit=limit, unit="ms")
+            yield compared(ROW, f"process to its first token, {kind}", name, pairs, limit=limit, unit="ms")
