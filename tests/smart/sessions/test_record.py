@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
 import pytest
 
 from smart_async import Scopes, Secret, StoreError
+from smart_async.smart.binding import Binding
 from smart_async.smart.refresh import refresh
 from smart_async.smart.sessions.record import Intent, Record, SessionId, fingerprint, read_record
 
@@ -62,6 +64,21 @@ def test_nothing_is_shown(record):
     text = f"{record!r} {record}"
     for secret in ("at-1", "at-2", "r-1", "p-3307"):
         assert secret not in text
+
+
+def test_names_that_are_kept():
+    """What a release stored is found by the next one: neither the key nor the mark of a token changes."""
+    binding = Binding(
+        fhir_base="https://ehr.example.com/r4",
+        client_id="c-1",
+        issuer=None,
+        token_endpoint="https://sso.example.com/t",
+    )
+    parts = ("1", "user", "", binding.token_endpoint, "c-1", binding.fhir_base, "u-1", "a b", "")
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    identity = SessionId(kind="user", binding=binding, subject="u-1", scope=("a", "b"))
+    assert identity.key == f"user-{hashlib.sha256(text.encode()).hexdigest()}"
+    assert fingerprint(Secret("r-1")) == hashlib.sha256(b"smart-async intent\0r-1").hexdigest()
 
 
 def test_the_key_is_an_opaque_name(identity, login):

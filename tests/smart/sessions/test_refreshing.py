@@ -147,6 +147,7 @@ def test_nothing_to_refresh(scene, change, reason):
     with pytest.raises(SessionEndedError, match=reason) as caught:
         scene.refresh()
     assert (scene.script.requests, caught.value.error) == ([], change.get("ended"))
+    assert caught.value.endpoint == scene.state.config.fhir_base
     assert "Sign the user in again" in caught.value.advice
 
 
@@ -434,12 +435,23 @@ def test_nothing_is_sent_that_is_not_noted(scene, trap):
 @pytest.mark.rule("RF-10")
 def test_invalid_grant_ends_the_session(scene, json_response):
     """The refresh token is dropped, the reason kept; the next one to come asks nobody."""
-    scene.script.answer(json_response({"error": "invalid_grant", "error_description": "r-1 is revoked"}, 400))
+    members = {
+        "error": "invalid_grant",
+        "error_description": "r-1 is revoked",
+        "error_uri": "https://x.example",
+    }
+    headers = {"Retry-After": "7", "X-Request-Id": "q-1"}
+    scene.script.answer(json_response(members, 400, headers))
     with pytest.raises(SessionEndedError) as caught:
         scene.refresh()
     error = caught.value
     assert (error.error, error.description, error.status) == ("invalid_grant", "<hidden> is revoked", 400)
+    assert (error.uri, error.retry_after, error.correlation_id) == ("https://x.example", 7.0, "q-1")
+    assert "Sign the user in again" in error.advice
     assert isinstance(error.__cause__, OAuthError)
+    for name in ("message", "endpoint", "received"):
+        assert getattr(error, name) == getattr(error.__cause__, name)
+        assert getattr(error, name)
     assert (scene.stored.ended, scene.stored.token.refresh_token) == ("invalid_grant", None)
     assert (scene.stored.token.access_token, scene.stored.intent) == (Secret("at-1"), None)
     with pytest.raises(SessionEndedError, match="invalid_grant"):

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from smart_async import Secret, StoreError
+from smart_async import Scopes, Secret, StoreError
 from smart_async.smart.sessions.record import Intent, Record, SessionId
 from smart_async.smart.sessions.state import SessionState, Unsaved, renewed_record
 
@@ -32,6 +32,37 @@ def test_a_new_session_gives_out_nothing(session, login):
     """The login is at hand, but not given out before it is stored."""
     assert (session.token, session.ready(NOW), session.key) == (login, None, session.id.key)
     assert replace(session, id=None).key is None
+
+
+def test_nothing_is_known_at_first(known_state):
+    """Absent is None, which is what is asked for everywhere."""
+    new = SessionState(client=known_state, kind="backend")
+    assert (new.id, new.login, new.unsaved, new.unsent, new.failure) == (None, None, None, None, None)
+    assert (new.scope, new.epoch) == (Scopes(), 0)
+
+
+def test_every_new_start_is_another(session, login):
+    """What began before the last deletion or the last newer token is told from what began after it."""
+    seen = [session.epoch]
+    for number in range(1, 4):
+        newer = replace(login, issued_at=login.issued_at + number, access_token=Secret(f"at-{number}"))
+        session.merge(replace(session, login=newer, current=None))
+        seen.append(session.epoch)
+        session.forget()
+        seen.append(session.epoch)
+    assert len(set(seen)) == len(seen) == 7
+
+
+def test_only_the_refused_token_is_refused(session, login):
+    """Another one is as good as before."""
+    session.invalidate(login)
+    assert (session.refuses(login), session.refuses(lasting(login, 9, name="at-2"))) == (True, False)
+
+
+def test_a_token_that_never_lived(session, login):
+    """One that ends when it begins has no tenth of a life to be renewed in."""
+    session.client.entropy = lambda _: NO_JITTER
+    assert session.fresh(lasting(replace(login, issued_at=NOW), 0), NOW - 0.01)
 
 
 @pytest.mark.parametrize(
