@@ -31,7 +31,7 @@ demo: $(VENV)/.app ## show the whole workflow against the built-in sandbox
 	@$(BIN)/smart-async demo $(ARGS)
 
 test: $(VENV)/.test ## run the tests and hold the coverage floors
-	@$(BIN)/python -m pytest -q --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -q --cov --cov-report= $(or $(ARGS),-n auto --dist worksteal)
 	@$(if $(ARGS),echo "Part of the tests: coverage floors not checked.",$(BIN)/python tests/coverage_floors.py)
 
 test-core: $(CORE_VENV)/.core ## run the core's tests with the four runtime packages alone

@@ -8,6 +8,7 @@ is no such excuse: there a missing module fails the test.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Generator
@@ -84,6 +85,11 @@ class SkipExtras:
             pytest.skip(reason)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Take part in the run."""
+    config.pluginmanager.register(SkipExtras())
+
+
 def main() -> int:
     """Run the tests; 2 if this environment holds an extra's packages, and so proves nothing."""
     present = sorted(name for name in EXTRAS if importlib.util.find_spec(name))
@@ -98,7 +104,11 @@ def main() -> int:
         )
     ]  # fmt: skip
     paths = [str(path.relative_to(ROOT)) for path in candidates if path.exists()]
-    return int(pytest.main(["-q", "-rs", *(sys.argv[1:] or paths)], plugins=[SkipExtras()]))
+    # As a plugin by name, which the worker processes load as well.
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    sys.path.insert(0, os.environ["PYTHONPATH"])
+    arguments = sys.argv[1:] or ["-n", "auto", "--dist", "worksteal", *paths]
+    return int(pytest.main(["-q", "-p", "core_alone", *arguments]))
 
 
 if __name__ == "__main__":
