@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
@@ -84,7 +85,7 @@ class AsyncSmartClient:
         self._perform = AsyncPerformer(
             self._transport, timeouts, clock, OpenedStore(store), check_listener(on_event)
         )
-        self._sessions = LiveSessions(self._session)
+        self._sessions = LiveSessions(partial(_new_session, self._perform))
 
     @property
     def config(self) -> SmartConfig:
@@ -352,11 +353,6 @@ class AsyncSmartClient:
 
         return open_async_transport(transport)
 
-    def _session(self, state: SessionState) -> AsyncSmartSession:
-        from smart_async.clients._async_session import AsyncSmartSession
-
-        return AsyncSmartSession(state, perform=self._perform)
-
     async def _run(self, flow: Flow[T]) -> T:
         return await drive_async(flow, self._perform.begin())
 
@@ -377,3 +373,10 @@ class AsyncSmartClient:
     def __repr__(self) -> str:
         """Name the registration."""
         return f"<AsyncSmartClient {self.config.client_id} at {self.config.fhir_base}>"
+
+
+# Not a method: a client that its own sessions lead back to would wait for the collector of cycles.
+def _new_session(perform: AsyncPerformer, state: SessionState) -> AsyncSmartSession:
+    from smart_async.clients._async_session import AsyncSmartSession
+
+    return AsyncSmartSession(state, perform=perform)

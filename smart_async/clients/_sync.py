@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
@@ -85,7 +86,7 @@ class SmartClient:
         self._perform = Performer(
             self._transport, timeouts, clock, OpenedStore(store), check_listener(on_event)
         )
-        self._sessions = LiveSessions(self._session)
+        self._sessions = LiveSessions(partial(_new_session, self._perform))
 
     @property
     def config(self) -> SmartConfig:
@@ -351,11 +352,6 @@ class SmartClient:
 
         return open_transport(transport)
 
-    def _session(self, state: SessionState) -> SmartSession:
-        from smart_async.clients._session import SmartSession
-
-        return SmartSession(state, perform=self._perform)
-
     def _run(self, flow: Flow[T]) -> T:
         return drive(flow, self._perform.begin())
 
@@ -376,3 +372,10 @@ class SmartClient:
     def __repr__(self) -> str:
         """Name the registration."""
         return f"<SmartClient {self.config.client_id} at {self.config.fhir_base}>"
+
+
+# Not a method: a client that its own sessions lead back to would wait for the collector of cycles.
+def _new_session(perform: Performer, state: SessionState) -> SmartSession:
+    from smart_async.clients._session import SmartSession
+
+    return SmartSession(state, perform=perform)
