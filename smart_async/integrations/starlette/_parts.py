@@ -104,9 +104,8 @@ class Parts:
             return_to: Where the user wanted to go.
             form_token: Lets the page offer to sign out.
         """
-        level = logging.INFO if getattr(error, "error", None) == "access_denied" else logging.WARNING
         # An error's own text holds no secret, and what it quotes of a server has been cleaned.
-        logger.log(level, "%s: %s", type(error).__name__, error)
+        logger.log(_level(error), "%s: %s", type(error).__name__, error)
         if self.on_failure is not None:
             response = await called(self.on_failure(request, error))
             if response is not None:
@@ -132,3 +131,10 @@ async def called(outcome: Awaitable[T] | T) -> T:
     if inspect.isawaitable(outcome):
         return await outcome
     return outcome
+
+
+def _level(error: SmartError) -> int:
+    if getattr(error, "error", None) == "access_denied":
+        return logging.INFO
+    # A wrong set-up fails every login, until somebody looks into it.
+    return logging.ERROR if text_of(error).status == 500 else logging.WARNING

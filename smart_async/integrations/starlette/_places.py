@@ -56,7 +56,8 @@ class Places:
         allow_insecure_loopback: Accept http redirect URIs on loopback.
 
     Raises:
-        ConfigurationError: If there is no EHR, or the redirect URIs do not go together.
+        ConfigurationError: If there is no EHR, a registration lacks what a login needs, or the redirect URIs
+            do not go together.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Places:
             )
         clients = ehrs.clients if isinstance(ehrs, AsyncEHRRegistry) else (ehrs,)
         uris = [_redirect_uri(client.config) for client in clients]
+        for client in clients:
+            _check_scope(client.config)
         self.origin = _only({_origin(uri) for uri in uris}, "origin")
         self.secure = self.origin.startswith("https://")
         if not (self.secure or allow_insecure_loopback):
@@ -140,6 +143,17 @@ def _redirect_uri(config: SmartConfig) -> str:
             field="redirect_uri",
         )
     return config.redirect_uri
+
+
+def _check_scope(config: SmartConfig) -> None:
+    # Found out at the first login, this would be a user's error page.
+    if not config.scope.strip():
+        raise ConfigurationError(
+            f"Client {config.client_id} has no scope, so there is nothing that a user could agree to.",
+            field="scope",
+            advice="Give SmartConfig a scope, or set SMART_SCOPE. To read one patient's record and to learn "
+            'who the user is: "openid fhirUser launch/patient patient/*.rs".',
+        )
 
 
 def _origin(uri: str) -> str:

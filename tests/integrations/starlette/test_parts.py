@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import subprocess
 import sys
 from dataclasses import replace
@@ -60,6 +61,8 @@ def client(redirect_uri: str | None = f"{ORIGIN}/smart/callback", **changes: Any
     [
         (object(), {}, "ehrs"),
         (client(None), {}, "redirect_uri"),
+        (client(scope=""), {}, "scope"),
+        (client(scope=" "), {}, "scope"),
         (client(f"{ORIGIN}/smart/back"), {}, "redirect_uri"),
         (client(f"{ORIGIN}/smart/callback/a/b"), {}, "redirect_uri"),
         (client(f"{ORIGIN}/smart/callback/"), {}, "redirect_uri"),
@@ -179,6 +182,28 @@ async def test_how_long_to_wait_is_passed_on(web: WebApp) -> None:
     error = OAuthError("Busy.", error="temporarily_unavailable", retry_after=7.5)
     response = await web.login._parts.failed(request, error)
     assert (response.status_code, response.headers["retry-after"]) == (503, "7")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (OAuthError("x", error="access_denied"), "INFO"),
+        (TransportError("x"), "WARNING"),
+        (ConfigurationError("x"), "ERROR"),
+    ],
+    ids=["the user declined", "an outage", "a wrong set-up"],
+)
+async def test_what_the_operator_has_to_mend_is_an_error_in_the_log(
+    web: WebApp, caplog: pytest.LogCaptureFixture, error: SmartError, level: str
+) -> None:
+    """A set-up that fails every login is told from a user who declined and from an outage."""
+    caplog.set_level(logging.INFO, "smart_async")
+    request = Request({"type": "http", "method": "GET", "path": "/", "headers": []})
+    await web.login._parts.failed(request, error)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        (level, f"{type(error).__name__}: {error}")
+    ]
 
 
 class Slow(httpx.AsyncBaseTransport):
