@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from smart_async.messages import Response
+from smart_async.messages import Response, clean_text
 from smart_async.sandbox.clients import Registry, SandboxClient
 from smart_async.sandbox.consent import Asked, Consent
 from smart_async.sandbox.forms import post_fields, strict_fields
@@ -182,10 +182,17 @@ def _read(case: Case) -> tuple[dict[str, str], RefusedError | None]:
 def _redirect_uri(client: SandboxClient, fields: dict[str, str]) -> str:
     redirect_uri = fields.get("redirect_uri")
     if redirect_uri is None or redirect_uri not in client.redirect_uris:
-        raise invalid_request(
-            "AL-07", "redirect_uri is missing or not, character by character, a registered one"
-        )
+        raise invalid_request("AL-07", _not_registered(redirect_uri, client.redirect_uris))
     return redirect_uri
+
+
+def _not_registered(sent: str | None, registered: Collection[str]) -> str:
+    known = ", ".join(registered) or "none"
+    if sent is None:
+        return f"redirect_uri is missing; registered: {known}"
+    # What was sent is shown for the comparison, yet it must not push out what it is to be compared with.
+    said = clean_text(sent, length=200)
+    return f"redirect_uri is not, character by character, a registered one; sent: {said}; registered: {known}"
 
 
 def _check_basics(client: SandboxClient, fields: dict[str, str]) -> None:

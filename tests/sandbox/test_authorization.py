@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
+from smart_async import SigningKey, public_jwks
+
 CALLBACK = "https://app.example.com/callback"
 
 
@@ -87,6 +89,23 @@ def test_errors_that_stay(hand, changes, rule):
     response = hand.ask(hand.authorization(**changes))
     assert (response.status, "location" in response.headers, hand.verdict.rule) == (400, False, rule)
     assert rule in response.body.decode()
+
+
+@pytest.mark.rule("AL-07")
+def test_an_unregistered_redirect_uri_is_shown_beside_the_registered_ones(hand):
+    """Whoever wrote http for https, or one slash too many, sees it; a long one hides nothing."""
+    page = hand.ask(hand.authorization(redirect_uri=CALLBACK + "/<b>")).body.decode()
+    assert (f"sent: {CALLBACK}/&lt;b&gt;; registered: {CALLBACK}" in page, "<b>" in page) == (True, False)
+    assert f"registered: {CALLBACK}" in hand.ask(hand.authorization(redirect_uri="x" * 1000)).body.decode()
+    assert f"missing; registered: {CALLBACK}" in hand.ask(hand.authorization(redirect_uri=...)).body.decode()
+
+
+@pytest.mark.rule("AL-07")
+def test_a_client_without_redirect_uris(hand):
+    """It is said that there are none."""
+    hand.sandbox.register_client(client_id="bare", jwks=public_jwks([SigningKey.generate("ES384")]))
+    asked = hand.authorization(client_id="bare", redirect_uri=CALLBACK)
+    assert "registered: none" in hand.ask(asked).body.decode()
 
 
 def test_pages_run_nothing(hand):
