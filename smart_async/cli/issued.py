@@ -98,6 +98,8 @@ class Output:
         else:
             _table(issued, show_token=self.show_token)
         sys.stdout.flush()
+        if (self.header or self.export) and (age := _age(issued)):
+            note(f"This token was kept {age}.")
         for finding in findings:
             note(str(finding))
 

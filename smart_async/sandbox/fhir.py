@@ -26,6 +26,7 @@ FHIR_JSON = "application/fhir+json"
 
 _PAGE = 20
 _PAGE_MOST = 100
+_UNKNOWN = "is unknown here; if it was kept from earlier, the sandbox has been restarted since: get a new one"
 _ISSUES = {400: "invalid", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported"}
 
 
@@ -96,7 +97,7 @@ class FhirEndpoint:
         if token is not None and self.faults.take("fhir_401", case):
             token = None
         if token is None:
-            rule, message = ("TK-25", "expired or was revoked") if known else ("TK-21", "is unknown here")
+            rule, message = ("TK-25", "expired or was revoked") if known else ("TK-21", _UNKNOWN)
             if text.strip() == str(Secret("")):
                 message = "is the mask of a Secret, not its text: the client has to send token.reveal()"
             raise _refuse(

@@ -65,6 +65,18 @@ def test_people_are_told_that_it_was_kept(
     assert ["--fresh gets another" in done.stdout for done in (first, second)] == [False, True]
 
 
+@pytest.mark.parametrize("option", ["--header", "--export"])
+def test_who_pipes_a_token_is_told_that_it_was_kept(
+    run: Run, registered: SimpleNamespace, later: Callable[[float], None], option: str
+) -> None:
+    """The age of a token for curl is said where it does not get into the pipe."""
+    first = run("token", *registered.words, option)
+    later(60)
+    second = run("token", *registered.words, option)
+    assert (first.stdout, "kept" in first.stderr) == (second.stdout, False)
+    assert "This token was kept for 60 s; --fresh gets another." in " ".join(second.stderr.split())
+
+
 def test_a_process_of_its_own_finds_it_too(
     script: Callable[..., Any], served: Sandbox, registered: SimpleNamespace
 ) -> None:

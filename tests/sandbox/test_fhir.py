@@ -60,6 +60,13 @@ def test_wrong_token(hand, authorization):
     assert response.headers["www-authenticate"] == 'Bearer realm="sandbox", error="invalid_token"'
 
 
+@pytest.mark.rule("TK-21")
+def test_a_token_from_before_a_restart(hand):
+    """Whoever kept a token while the sandbox was started anew is told what may have happened to it."""
+    response = hand.read("Patient/patient-amber", "unknown")
+    assert "restarted" in json.loads(response.body)["issue"][0]["diagnostics"]
+
+
 @pytest.mark.rule("TK-25")
 def test_expired_token(hand):
     """A token is refused from the second of its expiry on."""
