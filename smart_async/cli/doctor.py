@@ -125,7 +125,8 @@ def _exit_code(found: Diagnosis) -> int:
 def _report(screen: Console, found: Diagnosis) -> None:
     place = f"{found.client_id} at {found.fhir_base}" if found.fhir_base else "no usable configuration"
     screen.print(heading(f"Doctor: {place}"))
-    screen.print(Text(f"{in_cli_words(found.summary)}\n", style="bold red" if found.causes else "bold green"))
+    style = "bold red" if found.causes else "bold green" if found.granted else "bold yellow"
+    screen.print(Text(f"{in_cli_words(found.summary)}\n", style=style))
     for number, each in enumerate(found.causes, 1):
         screen.print(_cause(number, each))
     screen.print(heading("What was looked at"))

@@ -133,8 +133,8 @@ class Diagnosis:
             told = f" {remarks} remark(s) below are worth knowing." if remarks else ""
             return f"A token was issued; nothing is wrong.{told}"
         return (
-            "Nothing wrong was found. No token was asked for, so the server's own view is not in this; "
-            "--try (try_token=True) adds it."
+            "No token was asked for, so the server's own view is not in this: run it with --try "
+            "(try_token=True). In what can be seen without it, nothing wrong was found."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -30,7 +30,11 @@ def test_a_healthy_client_has_no_cause(world: Any) -> None:
         True,
         "A token was issued; nothing is wrong.",
     )
-    assert (looked.causes, looked.tried, "No token was asked for" in looked.summary) == ((), False, True)
+    assert (looked.causes, looked.tried, looked.summary.startswith("No token was asked for")) == (
+        (),
+        False,
+        True,
+    )
     assert {check.status for check in tried.checks} == {"ok", "skipped"}
     assert [check.id for check in looked.checks] == [
         "key", "kid", "jwks", "jwks-caching", "jwks-key", "jku", "clock", "discovery", "conformance",
