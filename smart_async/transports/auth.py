@@ -28,7 +28,13 @@ def httpx_auth(source: TokenSource[T], guard: BearerGuard) -> HttpxAuth[T]:
 
     It adds the token of *source* to each request. A refused token is replaced once, and the request sent
     once more, if its body can be: `content=` of bytes, `json=` and `data=` can, a generator or file cannot.
-    Then, and if the second token is refused too, the refusal is what the client returns.
+    If it cannot, or if the second token is refused too, the 401 is what the client returns.
+
+    The client's calls then also raise, besides what the HTTP library raises and what *source* does:
+
+    - `OAuthError` with `error == "insufficient_scope"` where a 401 or 403 says so. It names the scope that is
+      missing; no other token would have it, so none is fetched. Any other 403 is returned.
+    - `TokenOriginError` where a request, a link or a redirect leads to an origin that *guard* does not know.
 
     Args:
         source: Hands out the tokens: a `SmartSession`.
@@ -47,7 +53,7 @@ def httpx_auth(source: TokenSource[T], guard: BearerGuard) -> HttpxAuth[T]:
 
 def async_httpx_auth(source: AsyncTokenSource[T], guard: BearerGuard) -> AsyncHttpxAuth[T]:
     """
-    Return the auth for an `httpx.AsyncClient`; the twin of `httpx_auth`.
+    Return the auth for an `httpx.AsyncClient`; the twin of `httpx_auth`, which tells what the calls raise.
 
     Args:
         source: Hands out the tokens: an `AsyncSmartSession`.
