@@ -165,9 +165,9 @@ class AsyncSmartSession:
         Return the `auth=` for an `httpx.AsyncClient`: see `smart_async.transports.auth.async_httpx_auth`.
 
         A refused token (401) is replaced, and the request sent once more. If that is refused too, the client
-        returns the 401 as it returns any other answer. It raises `OAuthError`, naming the missing scope, where
-        a 401 or 403 says `insufficient_scope`, and `TokenOriginError` where the token would go to another
-        origin.
+        returns the 401 as it returns any other answer. It raises `OAuthError`, naming the missing scope,
+        where a 401 or 403 says `insufficient_scope`, and `TokenOriginError` where the token would go to
+        another origin.
 
         Args:
             origins: Origins besides the FHIR base's that the token may go to.
