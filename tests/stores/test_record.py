@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smart_async.errors import StoreError
 from smart_async.stores._record import Damaged, Record, pack, unpack
-from smart_async.stores._sealing import Sealer
+from smart_async.stores._sealing import Seal, Sealer
 
 PLAIN = Sealer(None)
 SEALED = Sealer(bytes(range(32)))
@@ -81,3 +81,8 @@ def test_a_repr_shows_nothing():
     assert "canary" not in repr(Record(data=b"canary", version="v", fence=0))
     assert repr(PLAIN) == "<Sealer: plain>"
     assert repr(SEALED) == "<Sealer: AES-256-GCM>"
+
+
+def test_a_seal_does_not_show_its_key():
+    """What it holds of the key is left out of its text."""
+    assert "k" * 16 not in repr(Seal(kid="a", nonce="b", secret=b"k" * 32))
