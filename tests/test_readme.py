@@ -158,7 +158,7 @@ def test_the_fastapi_example_signs_a_user_in(folder: Path, monkeypatch: pytest.M
         redirect_uris=[os.environ["SMART_REDIRECT_URI"]],
     )
     # What would go over the network goes to the sandbox.
-    monkeypatch.setattr("smart_async.clients._async.open_async_transport", lambda _: sandbox.transport())
+    monkeypatch.setattr("smart_async.transports.open_async_transport", lambda _: sandbox.transport())
     monkeypatch.setattr(
         "smart_async.integrations.starlette._pool._opened", lambda: httpx.ASGITransport(sandbox.app)
     )
