@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,14 @@ COMMANDS = [
     for line in text.splitlines()
     if line.startswith("$ smart-async")
 ]
+EXPORTED = dict(
+    word.split("=", 1)
+    for language, text in BLOCKS
+    if language == "console"
+    for line in text.splitlines()
+    if line.startswith("$ export ")
+    for word in shlex.split(line.removeprefix("$ export "))
+)
 
 
 def command(line: str) -> list[str]:
@@ -51,15 +60,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fhir_base(folder: Path) -> Iterator[str]:
     """A served sandbox with the client registered as the README's sandbox command does it."""
-    line = next(line for line in COMMANDS if line.startswith("smart-async sandbox"))
-    options = dict(zip(*[iter(shlex.split(line)[2:])] * 2, strict=True))
     with serve(Sandbox()) as sandbox:
-        sandbox.register_client(
-            client_id=options["--client-id"],
-            jwks=json.loads((folder / options["--jwks"]).read_text("utf-8")),
-            redirect_uris=(options["--redirect-uri"],),
-        )
+        register(sandbox, folder)
         yield sandbox.fhir_base
+
+
+def command_of(name: str) -> str:
+    return next(line for line in COMMANDS if line.startswith(f"smart-async {name} "))
+
+
+def register(sandbox: Sandbox, folder: Path, *redirect_uris: str) -> None:
+    """Register the client as the README's sandbox command does, and perhaps with further redirect URIs."""
+    options: dict[str, list[str]] = {}
+    for option, value in zip(*[iter(shlex.split(command_of("sandbox"))[2:])] * 2, strict=True):
+        options.setdefault(option, []).append(value)
+    sandbox.register_client(
+        client_id=options["--client-id"][0],
+        jwks=json.loads((folder / options["--jwks"][0]).read_text("utf-8")),
+        redirect_uris=(*options["--redirect-uri"], *redirect_uris),
+        launch_url=options["--launch-url"][0],
+    )
 
 
 def at(fhir_base: str, text: str) -> str:
@@ -76,8 +96,8 @@ def test_keygen_writes_a_private_key_and_prints_its_public_half(folder: Path) ->
 
 def test_the_sandbox_command_registers_the_client_and_the_token_command_gets_a_token(folder: Path) -> None:
     """The README's two commands work against each other."""
-    sandbox_line = next(line for line in COMMANDS if line.startswith("smart-async sandbox"))
-    token_line = next(line for line in COMMANDS if line.startswith("smart-async token"))
+    sandbox_line = command_of("sandbox")
+    token_line = command_of("token")
     sandbox = subprocess.Popen(
         command(sandbox_line.replace("8080", "0")),
         cwd=folder,
@@ -117,7 +137,7 @@ def test_the_backend_examples_print_patients(block: str, folder: Path, fhir_base
 def test_the_sign_in_example_signs_a_user_in(
     folder: Path, fhir_base: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The three functions of the sign-in example start, finish and renew a login."""
+    """The two functions of the sign-in example start and finish a login, and a session renews its token."""
     httpx = pytest.importorskip("httpx")
     monkeypatch.chdir(folder)
     namespace: dict[str, object] = {}
@@ -128,7 +148,7 @@ def test_the_sign_in_example_signs_a_user_in(
         async with httpx.AsyncClient() as browser:
             answer = await browser.get(url)
         token = await namespace["finish_login"](stored, answer.headers["location"])
-        renewed = await namespace["renew"](token)
+        renewed = await namespace["client"].session(token).renew()
         await namespace["client"].aclose()
         return token, renewed
 
@@ -139,24 +159,14 @@ def test_the_sign_in_example_signs_a_user_in(
 
 
 def test_the_fastapi_example_signs_a_user_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The app of under fifteen lines sends a browser to the EHR and then shows the patient's name."""
+    """The app of under fifteen lines, set up as the README says, shows the patient of whoever signs in."""
     httpx = pytest.importorskip("httpx")
     pytest.importorskip("fastapi")
     sandbox = Sandbox()
-    for name, value in {
-        "FHIR_BASE_URL": sandbox.fhir_base,
-        "SMART_CLIENT_ID": "my-app",
-        "SMART_PRIVATE_KEY_PATH": str(folder / "key.pem"),
-        "SMART_KEY_ID": "key-1",
-        "SMART_REDIRECT_URI": "https://app.example.com/smart/callback",
-        "SMART_SCOPE": "openid fhirUser launch/patient patient/*.rs",
-    }.items():
+    monkeypatch.chdir(folder)
+    for name, value in {**EXPORTED, "FHIR_BASE_URL": sandbox.fhir_base}.items():
         monkeypatch.setenv(name, value)
-    sandbox.register_client(
-        client_id="my-app",
-        jwks=json.loads((folder / "jwks.json").read_text("utf-8")),
-        redirect_uris=[os.environ["SMART_REDIRECT_URI"]],
-    )
+    register(sandbox, folder)
     # What would go over the network goes to the sandbox.
     monkeypatch.setattr("smart_async.transports.open_async_transport", lambda _: sandbox.transport())
     monkeypatch.setattr(
@@ -166,18 +176,61 @@ def test_the_fastapi_example_signs_a_user_in(folder: Path, monkeypatch: pytest.M
     namespace: dict[str, Any] = {}
     exec(compile(PYTHON[3], "README", "exec"), namespace)
 
-    async def scenario() -> object:
+    async def scenario() -> tuple[object, object]:
         transport = httpx.ASGITransport(namespace["app"])
         headers = {"Accept": "text/html"}
         async with httpx.AsyncClient(
-            transport=transport, base_url="https://app.example.com", headers=headers
+            transport=transport, base_url="http://127.0.0.1:8000", headers=headers
         ) as browser:
-            login = (await browser.get("/chart")).headers["location"]
-            to_the_ehr = (await browser.get(login)).headers["location"]
-            back = (await browser.get(sandbox.authorize(to_the_ehr))).headers["location"]
-            return (await browser.get(back)).json()
 
-    assert asyncio.run(scenario()) == sandbox.resources["Patient"]["patient-amber"]["name"]
+            async def arrive(login: str) -> object:
+                to_the_ehr = (await browser.get(login)).headers["location"]
+                back = (await browser.get(sandbox.authorize(to_the_ehr))).headers["location"]
+                return (await browser.get("/chart" if back == "/" else back)).json()
+
+            alone = await arrive((await browser.get("/chart")).headers["location"])
+            launch_url = shlex.split(command_of("sandbox"))[-1]
+            return alone, await arrive(sandbox.launch_url(launch_url, patient="patient-basil"))
+
+    patients = sandbox.resources["Patient"]
+    assert asyncio.run(scenario()) == (patients["patient-amber"]["name"], patients["patient-basil"]["name"])
+
+
+def test_the_web_app_is_served_where_its_redirect_uri_leads() -> None:
+    """The port of the uvicorn line is that of the redirect URI, and no code gets into an access log."""
+    line = next(
+        line for _, text in BLOCKS for line in text.splitlines() if line.startswith("$ uvicorn app:app")
+    )
+    port = EXPORTED["SMART_REDIRECT_URI"].split("/")[2].rpartition(":")[2]
+    assert (f"--port {port} " in line, "--no-access-log" in line) == (True, True)
+
+
+def test_the_login_command_signs_a_user_in(folder: Path) -> None:
+    """The README's login command gets a user's token from the README's sandbox, whatever its port."""
+    httpx = pytest.importorskip("httpx")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serve(Sandbox()) as sandbox:
+        register(sandbox, folder, f"http://127.0.0.1:{port}/callback")
+        line = at(sandbox.fhir_base, command_of("login")).replace(":5000/", f":{port}/")
+        assert f":{port}/callback" in line
+        login = subprocess.Popen(
+            [*command(line), "--no-browser", "--no-store"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert login.stderr is not None
+            url = next(text.strip() for text in login.stderr if text.strip().startswith("http://"))
+            assert httpx.get(httpx.get(url).headers["location"]).status_code == 200
+            shown, _ = login.communicate(timeout=20)
+        finally:
+            login.kill()
+            login.communicate()
+    assert (login.returncode, "patient-amber" in shown) == (0, True)
 
 
 def test_the_testing_example_signs_in_without_a_socket() -> None:
@@ -187,4 +240,4 @@ def test_the_testing_example_signs_in_without_a_socket() -> None:
 
 def test_every_example_is_run() -> None:
     """A block that is added to the README has to be added here too."""
-    assert (len(PYTHON), len(COMMANDS)) == (5, 3)
+    assert (len(PYTHON), len(COMMANDS)) == (5, 4)
