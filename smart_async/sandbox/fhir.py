@@ -26,7 +26,10 @@ FHIR_JSON = "application/fhir+json"
 
 _PAGE = 20
 _PAGE_MOST = 100
-_UNKNOWN = "is unknown here; if it was kept from earlier, the sandbox has been restarted since: get a new one"
+_UNKNOWN = (
+    "is unknown here; one that was kept is lost when the sandbox is restarted: get a new one, on the "
+    "command line with --fresh"
+)
 _ISSUES = {400: "invalid", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported"}
 
 
