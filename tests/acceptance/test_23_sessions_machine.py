@@ -30,6 +30,7 @@ from smart_async import (
     TransportError,
 )
 from smart_async.flow import Delete, Emit, Exclusive, Flow, Instant, Load, Now, Save, Send, Sign, Sleep
+from smart_async.limits import LEASE_SECONDS
 from smart_async.messages import Request, Response
 from smart_async.smart.binding import Binding
 from smart_async.smart.metadata import parse_metadata
@@ -357,12 +358,17 @@ class Sessions(RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule()
     def expire(self) -> None:
-        """The lease runs out under a worker that was stopped for too long."""
+        """The lease runs out under a worker that was stopped for longer than any server forgives."""
         self.holders.clear()
+        self.wait(LEASE_SECONDS)
 
     @rule(seconds=st.sampled_from([1, 10, 3550, 3700]))
     def time_passes(self, seconds: int) -> None:
         """Seconds pass; whoever is in the middle of something may return a token that is late by then."""
+        self.wait(seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Let both clocks go on."""
         self.wall += seconds
         self.monotonic += seconds
         for worker in self.workers:
