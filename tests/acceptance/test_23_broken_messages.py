@@ -102,13 +102,13 @@ def broken_text(draw: Any, text: str) -> bytes:
 
 def knock(enter: Any, message: bytes) -> float:
     """Give *message* to a parser, and return how many seconds it took."""
-    start = time.perf_counter()
+    start = time.process_time()
     refusal = ""
     try:
         enter(message)
     except SmartError as refused:
         refusal = str(refused)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     assert len(refusal) < 3000
     assert not set(refusal) & {"\x1b", "\x00", "\r", "\u202e"}
     return seconds

@@ -116,11 +116,11 @@ def test_limits_can_be_set():
 
 def test_hostile_nesting_is_found_at_once():
     """Depth is found before parsing, in time that grows with the size of the document only."""
-    start = time.monotonic()
+    start = time.process_time()
     refusal(b'["' + b"\\" * 200_000)
     refusal(b'"[' * 100_000)
     refusal((b'{"a":[' * 20 + b"]}" * 20) * 1000)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_a_name_that_occurs_twice_is_found_at_once():

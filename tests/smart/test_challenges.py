@@ -145,11 +145,11 @@ def test_what_is_written_is_read(challenges: list[tuple[str, dict[str, str]]]) -
 @pytest.mark.parametrize("piece", ["Bearer ", "a=b,", ",", " ", '"', "\\", "a=", '="', "a ", "=", "a,"])
 def test_no_field_takes_long(piece: str) -> None:
     """No repetition makes the patterns go back and forth."""
-    start = time.perf_counter()
+    start = time.process_time()
     for prefix in ("", "Bearer ", 'Bearer a="', "Bearer a=b, "):
         text = prefix + piece * ((CHALLENGE_BYTES - len(prefix)) // len(piece))
         try:
             parse_challenges(text)
         except ProtocolError:
             continue
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
