@@ -360,3 +360,12 @@ class TestCopies:
         changed = replace(config, patient_from=sources)  # type: ignore[arg-type]
         sources.append("nonsense")
         assert changed.patient_from == ("token", "fhirUser")
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 11, True, 2.0, "3", None])
+def test_attempts_are_counted(config: SmartConfig, attempts: Any) -> None:
+    """A request is sent once at least, and no server is asked for ever."""
+    with pytest.raises(ConfigurationError, match="whole number from 1 to 10") as refused:
+        replace(config, attempts=attempts)
+    assert refused.value.field == "attempts"
+    assert replace(config, attempts=10).attempts == 10
