@@ -37,7 +37,10 @@ def test_it_runs_until_it_is_interrupted(browsing: Any) -> None:
             assert program.stdout is not None
             found = re.search(r"http://127\.0\.0\.1:\d+", program.stdout.readline())
             assert found is not None
-            log_in(browsing.open(), Started(found[0]))
+            page = browsing.open()
+            log_in(page, Started(found[0]))
+            page.wait_for_load_state("networkidle")  # its icon may still be on the way
+            page.close()
             program.send_signal(signal.SIGINT)
             assert program.wait(20) == 0
             assert program.stderr is not None

@@ -33,6 +33,7 @@ def codes_redeemed(demo: Any) -> int:
 
 def test_a_user_signs_in_by_themselves(browsing: Any, demo: Any, size: str) -> None:
     """Choose the EHR, sign in, choose the patient, agree: the chart is there, and nothing lies in the URL."""
+    before = len(demo.hospital.verdicts)  # the sandbox has seen other tests, some of which it refused
     page = browsing.open(size)
     log_in(page, demo)
     assert page.url == f"{demo.app_url}/chart"
@@ -42,7 +43,7 @@ def test_a_user_signs_in_by_themselves(browsing: Any, demo: Any, size: str) -> N
     assert page.get_by_text("Hypertensive disorder").is_visible()
     assert page.get_by_text("Lisinopril").is_visible()
     assert page.get_by_role("img", name="Blood pressure over time").is_visible()
-    assert all(verdict.accepted for verdict in demo.hospital.verdicts)
+    assert all(verdict.accepted for verdict in demo.hospital.verdicts[before:])
 
 
 def test_the_other_ehr_is_another(browsing: Any, demo: Any) -> None:
