@@ -61,7 +61,7 @@ def assertion(key: Any) -> Callable[[], Authentication]:
         try:
             flow.send(step.signer.sign(step.signing_input))  # type: ignore[union-attr]
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return stop.value  # type: ignore[no-any-return]  # what the flow or worker says, unseen by types
         raise AssertionError
 
     return run

@@ -175,7 +175,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     timeout = _PATIENCE
     # Narrower than in the base class: only this server makes these handlers.
-    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # the one server that makes it
 
     def parse_request(self) -> bool:
         """Judge any request that can be read at all, whatever its method; there is no second one."""

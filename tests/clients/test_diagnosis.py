@@ -158,7 +158,7 @@ def test_ten_healthy_setups_have_no_cause(number: int, try_token: bool) -> None:
     keys = [signer.public_jwk() for signer in config.client_auth.signers]  # type: ignore[attr-defined]
     page = Response(
         status=200, headers={"content-type": "application/json"}, body=json.dumps({"keys": keys}).encode()
-    )  # type: ignore[arg-type]
+    )  # type: ignore[arg-type]  # wrong or looser on purpose
     transport = Routed(sandbox, {"https://app.example.net/jwks.json": page})
     found = diagnose(config, transport=transport, try_token=try_token, **options)
     assert (found.causes, found.granted) == ((), try_token)

@@ -33,7 +33,7 @@ def test_a_flow_is_a_plan() -> None:
 def test_what_is_not_there_is_an_attribute_error(module: object) -> None:
     """A wrong name fails as in any module."""
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = module.nothing  # type: ignore[attr-defined]
+        _ = module.nothing  # type: ignore[attr-defined]  # known here, not to the types
 
 
 def test_the_clients_are_those_of_the_front_page() -> None:

@@ -338,5 +338,5 @@ def test_something_else_than_a_client() -> None:
     """A session or a string is not what sends FHIR requests."""
     for client in ("https://ehr.example.com", object(), Source()):
         with pytest.raises(ConfigurationError) as caught:
-            fhir_pages(client, "Task")  # type: ignore[call-overload]
+            fhir_pages(client, "Task")  # type: ignore[call-overload]  # wrong on purpose
         assert caught.value.field == "client"

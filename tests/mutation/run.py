@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from making import Mutant, make_mutants  # noqa: E402
+from making import Mutant, make_mutants  # noqa: E402 - its folder had to be put on the path first
 
 COPIED = ("smart_async", "tests", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile")
 KEPT = ROOT / "build" / "mutate"
@@ -88,7 +88,7 @@ class Baseline:
         """Put the tests in the order in which they run: the files that take the least time first."""
         files: Counter[str] = Counter()
         for node, seconds in self.seconds.items():
-            files[node.partition("::")[0]] += seconds  # type: ignore[assignment]
+            files[node.partition("::")[0]] += seconds  # type: ignore[assignment]  # replaced on purpose
         self.everything = sorted(
             self.seconds,
             key=lambda node: (files[name := node.partition("::")[0]], name, self.seconds[node]),

@@ -77,7 +77,7 @@ def run(request: dict[str, Any], output: str) -> None:
     )
     settings.load_profile("mutate")
     # It would read all our modules anew each time, for the constants in them.
-    providers._get_local_constants = providers.Constants  # type: ignore[assignment]
+    providers._get_local_constants = providers.Constants  # type: ignore[assignment]  # replaced on purpose
     chosen = Chosen(request["nodes"])
     sys.dont_write_bytecode = request["file"] is not None
     status = pytest.main([*OPTIONS, *QUIET, *request["options"], *request["paths"]], plugins=[chosen])

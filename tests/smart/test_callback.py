@@ -91,7 +91,7 @@ class MultiItems:
 class Lists(MultiItems):
     """Query parameters as Django and Werkzeug have them: repetitions are behind `lists`."""
 
-    multi_items = None  # type: ignore[assignment]
+    multi_items = None  # type: ignore[assignment]  # replaced on purpose
 
     def __getattribute__(self, name: str) -> Any:
         if name == "multi_items":

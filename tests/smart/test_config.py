@@ -248,7 +248,7 @@ class TestClientAuth:
             def authenticate(self) -> None: ...
 
         with pytest.raises(ConfigurationError, match="not here") as caught:
-            replace(config, client_auth=Picky())  # type: ignore[arg-type]
+            replace(config, client_auth=Picky())  # type: ignore[arg-type]  # wrong or looser on purpose
         assert caught.value.field == "growth-chart"
 
 

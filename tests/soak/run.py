@@ -34,7 +34,7 @@ from crew import Way, Worker  # noqa: E402 - found on the path from here on
 from judge import GROWTH, Outage, Record, Sample, judge  # noqa: E402
 from peers import OidcProviderPeer, Peer, SandboxPeer  # noqa: E402
 
-from smart_async import SigningKey  # noqa: E402
+from smart_async import SigningKey  # noqa: E402 - its folder had to be put on the path first
 from smart_async.stores import FileStore, MemoryStore  # noqa: E402
 
 COLOURS = ("sync", "asyncio", "trio")

@@ -339,7 +339,7 @@ class TestLocations:
     @pytest.mark.rule("CTX-12")
     def test_of_the_token_get_it(self, web: Web) -> None:
         """Where the server says the token is good, it goes; elsewhere it does not."""
-        web.source.current = self.token(self.PLACE)  # type: ignore[assignment]
+        web.source.current = self.token(self.PLACE)  # type: ignore[assignment]  # replaced on purpose
         auth = web.auth
         for _ in range(2):
             web.get(f"{self.PLACE}/Patient", auth=auth)
@@ -349,10 +349,10 @@ class TestLocations:
 
     def test_go_with_the_token(self, web: Web) -> None:
         """A renewed token that names them no more is not sent there, by an auth that sent the one before."""
-        web.source.current = self.token(self.PLACE)  # type: ignore[assignment]
+        web.source.current = self.token(self.PLACE)  # type: ignore[assignment]  # replaced on purpose
         auth = web.auth
         web.get(f"{self.PLACE}/Patient", auth=auth)
-        web.source.current = self.token()  # type: ignore[assignment]
+        web.source.current = self.token()  # type: ignore[assignment]  # replaced on purpose
         with pytest.raises(TokenOriginError):
             web.get(f"{self.PLACE}/Patient", auth=auth)
         assert web.shown == ["7"]
@@ -364,7 +364,7 @@ class TestLocations:
         with pytest.raises(TokenOriginError):
             web.get(f"{self.PLACE}/Patient")
         assert (web.seen, web.source.fetched) == ([], 1)
-        web.source.current = old  # type: ignore[assignment]
+        web.source.current = old  # type: ignore[assignment]  # replaced on purpose
         assert web.get(f"{self.PLACE}/Patient").status_code == 200
 
 

@@ -459,7 +459,7 @@ async def test_everything_is_closed_with_the_app(make: Make) -> None:
     async def aclose() -> None:
         closed.append("login")
 
-    web.login.aclose = aclose  # type: ignore[method-assign]
+    web.login.aclose = aclose  # type: ignore[method-assign]  # replaced on purpose
     async with web.app.router.lifespan_context(web.app):
         assert closed == []
     assert closed == ["login"]

@@ -322,7 +322,7 @@ def test_names_are_loaded_when_used() -> None:
     assert set(public.__all__) <= set(dir(public))
     assert {name for name in public.__all__ if getattr(public, name) is None} == set()
     with pytest.raises(AttributeError, match="Nothing"):
-        _ = public.Nothing  # type: ignore[attr-defined]
+        _ = public.Nothing  # type: ignore[attr-defined]  # known here, not to the types
 
 
 def test_without_starlette(monkeypatch: pytest.MonkeyPatch) -> None:

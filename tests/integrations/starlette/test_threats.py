@@ -614,7 +614,7 @@ async def test_t18_the_cookies_hold_ids_alone(make: Make) -> None:
     canaries = [
         token.access_token.reveal(),
         token.refresh_token.reveal(),
-        token.raw["id_token"].reveal(),  # type: ignore[attr-defined]
+        token.raw["id_token"].reveal(),  # type: ignore[attr-defined]  # known here, not to the types
         token.context.patient,
         "patient",
         "state",
