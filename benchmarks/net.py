@@ -113,6 +113,7 @@ def wire_transport(transport: Any, answered: bytes) -> Any:
     engine.core = SimpleNamespace(**{**vars(engine.core), **backends})
     if isinstance(transport, FamilyTransport):
         _, slots = transport._ready()
+        # No name is looked up in memory; one argument is not needed.
         slots.backend._addresses = lambda host, port: [host]  # type: ignore[method-assign]  # noqa: ARG005
     return transport
 

@@ -39,6 +39,7 @@ class Trivial(asyncio.Protocol):
         self._buffer += data
         while (request := self._next()) is not None:
             path = request.split(b" ", 2)[1].rpartition(b"/")[2]
+            # Set by connection_made, before any data can come.
             self._transport.write(self._answers[path])  # type: ignore[attr-defined]
 
     def _next(self) -> bytes | None:

@@ -59,6 +59,7 @@ def assertion(key: Any) -> Callable[[], Authentication]:
         step = flow.send(Instant(time(), monotonic()))
         assert isinstance(step, Sign)
         try:
+            # The signer of these rows is a plain one, which the step's type leaves open.
             flow.send(step.signer.sign(step.signing_input))  # type: ignore[union-attr]
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]  # what the flow or worker says, unseen by types

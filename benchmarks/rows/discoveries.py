@@ -46,6 +46,7 @@ class Network:
         self._random = Random(seed)
         self.waits: dict[str, list[float]] = {}
 
+    # The arguments are the interface's.
     async def async_send(self, request: Request, timeouts: Timeouts) -> Response:  # noqa: ARG002
         """Return a discovery document, or fail, after the latency."""
         self.waits.setdefault(request.url.partition("/.well-known")[0], []).append(LATENCY)
@@ -115,6 +116,7 @@ async def peak(count: int) -> int:
 
 
 class _Forgetful(dict[str, list[float]]):
+    # Narrower than a dict's, and enough here.
     def setdefault(self, _: str, default: list[float] | None = None) -> list[float]:  # type: ignore[override]
         return [] if default is None else default
 

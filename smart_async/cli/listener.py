@@ -191,6 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
                     listener.answered()
         return False
 
+    # The arguments are those of the base class.
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """Answer with one of the fixed pages; the base class would quote the request."""
         text = _TEXTS.get(HTTPStatus(code), _NOTHING)

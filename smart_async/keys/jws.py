@@ -290,6 +290,7 @@ def _verify_signature(
     # Already measured, in bytes; joserfc counts characters, and its limit is too low for RSA-8192.
     registry.max_header_length = registry.max_payload_length = registry.max_signature_length = _LONGEST
     try:
+        # Its type follows from kty, in the same line.
         wrapped = (RSAKey if key.kty == "RSA" else ECKey).import_key(key.key)  # type: ignore[arg-type]
         jws.deserialize_compact(token, wrapped, registry=registry)
     except Exception:  # joserfc lets KeyError, TypeError and others through; all mean no

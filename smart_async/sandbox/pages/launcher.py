@@ -77,6 +77,7 @@ class Launcher:
         """Show the launcher; its query may choose the client and the rest beforehand."""
         return self._page(browser, query_of(received))
 
+    # The arguments are those of all form handlers.
     def launch(self, received: Received, browser: Browser, fields: dict[str, str]) -> Response:  # noqa: ARG002
         """Start the app, or show what it needs for starting by itself."""
         client = self.registry.find(fields.get("client", ""))

@@ -41,6 +41,7 @@ class ClientPages:
         """Show the apps and the form for one more."""
         return self._page(browser)
 
+    # The arguments are those of all form handlers.
     def register(self, received: Received, browser: Browser, fields: dict[str, str]) -> Response:  # noqa: ARG002
         """Register an app; a secret that was made for it is shown once."""
         try:
@@ -103,6 +104,7 @@ class FaultPages:
         """Show what is asked for and what can be."""
         return self._page(browser)
 
+    # The arguments are those of all form handlers.
     def change(self, received: Received, browser: Browser, fields: dict[str, str]) -> Response:  # noqa: ARG002
         """Add a fault, take one back, or take back all."""
         try:
