@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import pytest
 
 from smart_async.errors import ConfigurationError, StoreError
 from smart_async.stores import MemoryStore, _common
+from smart_async.stores.memory import _Turn
 
 
 @pytest.mark.parametrize("entries", [0, -1, 1.5, True, "3"])
@@ -29,6 +31,37 @@ def test_the_longest_unused_goes_first():
     store.save("a", b"2", expected=version)
     store.save("d", b"1", expected=None)
     assert [store.load(key) is None for key in "acd"] == [False, True, False]
+
+
+def test_a_store_with_room_for_one():
+    """The least store keeps the latest of all keys."""
+    store = MemoryStore(max_entries=1)
+    store.save("a", b"1", expected=None)
+    store.save("b", b"1", expected=None)
+    assert [store.load(key) is None for key in "ab"] == [True, False]
+
+
+class Taken:
+    """A lock that somebody else has, and that notes how long others wait for it."""
+
+    def __init__(self):
+        self.waits = []
+
+    def acquire(self, timeout):
+        self.waits.append(timeout)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("wait", "waited"), [(0, 0), (-3.5, 0), (0.25, 0.25), (5, 5), (1e30, threading.TIMEOUT_MAX)]
+)
+def test_one_waits_as_long_as_was_asked_for(wait, waited):
+    """A turn is awaited for *wait* seconds, not at all below zero; and who gave up leaves nothing behind."""
+    store, lock = MemoryStore(), Taken()
+    store._turns["key"] = _Turn(lock=lock)
+    with pytest.raises(StoreError, match="Somebody else has held the lease"):
+        store.acquire("key", wait=wait)
+    assert (lock.waits, store._turns) == ([waited], {})
 
 
 def test_leases_leave_nothing_behind():
