@@ -26,7 +26,7 @@ class Place:
     """
 
     id: SessionId
-    epoch: int = 0
+    epoch: int
     version: str | None = None
 
     @property

@@ -16,7 +16,7 @@ from smart_async.smart.sessions.state import SessionState, Unsaved
 
 @pytest.fixture
 def place(login) -> Place:
-    return Place(id=SessionId.of_login(login))
+    return Place(id=SessionId.of_login(login), epoch=0)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def session(known_state, place, login) -> SessionState:
 
 def stored(script, place):
     """What is stored now, read by somebody else."""
-    return script.run(reread(Place(id=place.id))).token
+    return script.run(reread(Place(id=place.id, epoch=0))).token
 
 
 def test_nothing_there(script, place):
@@ -44,7 +44,7 @@ def test_there_and_back(script, place, record):
     """What was stored is read, and its version is known before and after."""
     assert script.run(persist(place, record)) is True
     assert place.version == "1"
-    other = Place(id=place.id)
+    other = Place(id=place.id, epoch=0)
     assert script.run(reread(other)).token.to_json() == record.token.to_json()
     assert other.version == "1"
 
@@ -73,6 +73,12 @@ def test_overwrite_writes_once_where_it_can(script, place, record):
     """The second try is for a lost lease alone."""
     assert script.run(overwrite(place, record)) is True
     assert script.kinds == [Save]
+
+
+def test_what_is_written_under_the_lease_bears_its_number(script, place, record):
+    """The first try is fenced, so that the store can tell this lease's writes from those before it."""
+    script.run(overwrite(place, record))
+    assert [step.fenced for step in script.steps] == [True]
 
 
 def test_what_is_stored_is_nobody_elses(script, place, record):

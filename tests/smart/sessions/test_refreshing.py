@@ -43,7 +43,7 @@ class Scene:
         self.script, self.state, self.token = script, state, token
         self.id = SessionId.of_login(token)
         self.session = self.worker()
-        script.run(persist(Place(id=self.id), Record(id=self.id, token=token)))
+        script.run(persist(Place(id=self.id, epoch=0), Record(id=self.id, token=token)))
         script.steps.clear()
 
     def worker(self) -> SessionState:
@@ -52,7 +52,7 @@ class Scene:
 
     def refresh(self, session=None, **options):
         """One refresh under the lease, from what is stored."""
-        place = Place(id=self.id)
+        place = Place(id=self.id, epoch=0)
 
         def flow():
             record = yield from reread(place)
@@ -189,6 +189,7 @@ def test_an_unknown_outcome_is_never_replayed(scene, crash, failure):
         with pytest.raises(OutcomeUnknownError, match="was sent before") as caught:
             scene.refresh(session)
         assert "after_unknown" in caught.value.advice
+        assert caught.value.endpoint == scene.token.binding.token_endpoint
     assert len(scene.sent) == (failure is not None)
     assert scene.stored.token.refresh_token == Secret("r-1")
 
@@ -312,6 +313,27 @@ def test_a_server_that_does_not_rotate(scene, refreshed):
         assert type(caught.value) is TransportError
     scene.script.answer(refreshed(2, refresh_token=...))
     assert scene.refresh(scene.worker()).access_token == Secret("at-2")
+
+
+def test_a_server_that_rotates_after_all(scene):
+    """What was lost meanwhile is as unknown as ever, once the configuration says that the server rotates."""
+    scene.knobs(refresh_rotates=False)
+    scene.script.answer(LOST)
+    with pytest.raises(TransportError):
+        scene.refresh()
+    scene.knobs(refresh_rotates=True)
+    with pytest.raises(OutcomeUnknownError, match="was sent before"):
+        scene.refresh(scene.worker())
+    assert scene.sent == ["r-1"]
+
+
+def test_a_transport_that_knows_no_outcome(scene):
+    """One that says so itself is asked twice where the refresh token never ends, and not for ever."""
+    scene.knobs(refresh_rotates=False)
+    scene.script.answer(*[OutcomeUnknownError("The proxy closed the connection.")] * 2)
+    with pytest.raises(OutcomeUnknownError, match="proxy"):
+        scene.refresh()
+    assert scene.sent == ["r-1", "r-1"]
 
 
 # -------------------------------------------------------------------------- failures that spend nothing
@@ -544,6 +566,7 @@ def test_somebody_who_never_stops_writing(scene, refreshed):
     with pytest.raises(StoreError, match="again and again"):
         scene.refresh()
     assert scene.session.unsaved.record.token.refresh_token == Secret("r-2")
+    assert scene.script.kinds.count(Load) == 1 + 3
 
 
 def test_a_store_that_goes_away_between_conflict_and_reading(scene, refreshed):
@@ -562,7 +585,7 @@ def test_a_store_that_goes_away_between_conflict_and_reading(scene, refreshed):
 
 def test_insist_returns_nothing_when_it_has_stored(scene):
     """None says that the record is stored; the place knows its version."""
-    place = Place(id=scene.id, version="1")
+    place = Place(id=scene.id, epoch=0, version="1")
     record = replace(scene.stored, ended="x")
     assert scene.script.run(insist(scene.session, place, record, scene.token)) is None
     assert (scene.stored.ended, place.version) == ("x", "2")
@@ -681,6 +704,30 @@ def test_a_candidate_that_somebody_else_looked_at(openid, refreshed, issuer, cra
     openid.script.store.before(Save, quicker)
     assert openid.refresh(openid.worker()).access_token == Secret("at-2")
     assert openid.sent == ["r-1"]
+
+
+@pytest.mark.parametrize("after_unknown", [False, True])
+def test_a_candidate_and_then_an_unknown_outcome(openid, refreshed, taken, issuer, crash, after_unknown):
+    """Who risks a refresh token that may be spent also risks the one that lies behind a candidate."""
+    openid.script.answer(refreshed(2, id_token=issuer.token(nonce=...)))
+    openid.script.crash_at = 10
+    with pytest.raises(crash):
+        openid.refresh()
+    openid.script.crash_at = None
+    other = replace(taken(7), expires_at=NOW)
+    lost = Intent(id="i", started_at=NOW, fingerprint=fingerprint(other.refresh_token))
+
+    def quicker():
+        openid.put(replace(renewed_record(openid.stored, other), intent=lost))
+
+    openid.script.store.before(Save, quicker)
+    if after_unknown:
+        openid.script.answer(refreshed(8))
+        assert openid.refresh(after_unknown=True).access_token == Secret("at-8")
+    else:
+        with pytest.raises(OutcomeUnknownError, match="was sent before"):
+            openid.refresh()
+    assert openid.sent == ["r-1", "r-7"][: 1 + after_unknown]
 
 
 def test_an_id_token_that_cannot_be_trusted(openid, refreshed, issuer):
