@@ -27,10 +27,12 @@ _URL = re.compile(
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?P<colon>:(?P<port>.*))?")
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?:{_LABEL}\.)*(?P<last>{_LABEL})")
 _PORTS = {"https": 443, "http": 80}
-_DOT = re.compile(r"(?:\.|%2[eE]){1,2}")
-_ILLEGAL = re.compile(r"[^!-~]|[\\\"<>^`{|}]")
+_DOTS = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")
+# Visible ASCII but for \ " < > ^ ` { | }, as one class: alternatives take three times as long.
+_ILLEGAL = re.compile(r"[^!#-;=?-\[\]_a-z~]")
 _Refuse: TypeAlias = Callable[[str], ConfigurationError]
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -118,7 +120,7 @@ def parse_url(
         raise refuse("has a query (?…)")
     if _PERCENT.search(text):
         raise refuse("holds a percent sign that is not followed by two hexadecimal digits")
-    if any(_DOT.fullmatch(segment) for segment in path.split("/")):
+    if _DOTS.search(path):
         raise refuse("has a path with . or .. segments")
     return Url(text, scheme, host, port, path, match["query"])
 
@@ -196,10 +198,9 @@ def _host(host: str, refuse: _Refuse) -> str:
             if "%" not in host:
                 return ipaddress.IPv6Address(host[1:-1]).compressed
         raise refuse("has a host in brackets that is not an IPv6 address")
-    labels = host.split(".")
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(host) > 253 or not (name := _NAME.fullmatch(host)):
         raise refuse("has a host that is not a plain DNS name (international names go in as xn--…)")
-    if labels[-1].isdigit() or labels[-1].startswith("0x"):
+    if name["last"].isdigit() or name["last"].startswith("0x"):
         # 127.1, 0x7f000001 and 2130706433 are addresses to a resolver and names to a comparison.
         try:
             return ipaddress.IPv4Address(host).compressed
