@@ -28,7 +28,8 @@ from smart_async.smart.backend import backend_scopes, backend_token
 from smart_async.smart.binding import Binding, check_registration
 from smart_async.smart.discovery import discover
 from smart_async.smart.scopes import Scopes
-from smart_async.smart.sessions.place import Place, overwrite, persist, reread
+from smart_async.smart.sessions.adopting import adopted, crowded, fresh, latest
+from smart_async.smart.sessions.place import Place, overwrite, reread
 from smart_async.smart.sessions.record import Record, SessionId, read_record
 from smart_async.smart.sessions.refreshing import insist, refresh_once
 from smart_async.smart.sessions.state import SessionState, Unsaved, renewed_record
@@ -45,7 +46,6 @@ __all__ = (
     "user_session",
 )
 
-_INSISTENCE = 3
 _POSTPONED = 5.0
 """Seconds for which a token that still works is given out after its renewal failed."""
 
@@ -103,14 +103,15 @@ def current_token(session: SessionState) -> Flow[Token]:
     instant = yield from now()
     if (token := session.ready(instant.wall)) is not None:
         return token
-    failure = session.failure
+    failure, epoch = session.failure, session.epoch
     if failure is not None and instant.monotonic < failure[1]:
-        raise failure[0]
+        # Without the traceback of those before, which would grow with each.
+        raise failure[0].with_traceback(None)
     try:
         return (yield from _next_token(session))
     except SmartError as exc:
         instant = yield from now()
-        session.failed(exc, instant.monotonic)
+        session.failed(exc, instant.monotonic, epoch)
         if (token := session.usable(instant.wall)) is None or not _passing(exc):
             raise
         session.postpone(token, _POSTPONED, instant.wall)
@@ -211,7 +212,7 @@ def _next_token(
     place = yield from _place(session)
     if session.unsaved is None:
         # Without the lease, for most often the token is simply there.
-        token = yield from _adopted(session, place, besides)
+        token = yield from adopted(session, place, besides)
         if token is not None:
             return token
     return (
@@ -228,49 +229,17 @@ def _place(session: SessionState) -> Flow[Place]:
     return Place(id=session.id, epoch=session.epoch)
 
 
-def _adopted(session: SessionState, place: Place, besides: Token | None) -> Flow[Token | None]:
-    """Return the stored token if it is fresh, storing the login's own where there is none yet."""
-    record = yield from reread(place)
-    login = session.login
-    if login is not None:
-        for _ in range(_INSISTENCE):
-            if not _newer(login, record) or (yield from persist(place, renewed_record(record, login))):
-                break
-            record = yield from reread(place)
-        else:
-            raise _crowded("Ask for the token again.")
-        record = renewed_record(record, login) if _newer(login, record) else record
-        if session.login is login:  # and not one that was offered meanwhile
-            session.login = None
-    return (yield from _fresh(session, place, record, besides))
-
-
-def _newer(login: Token, record: Record) -> bool:
-    stored = record.token
-    return stored is None or (login.issued_at > stored.issued_at and login.issued_at >= record.newest)
-
-
-def _fresh(session: SessionState, place: Place, record: Record, besides: Token | None) -> Flow[Token | None]:
-    instant = yield from now()
-    token = record.token
-    if token is None or record.candidate is not None or record.ended is not None:
-        return None
-    if besides is not None and token.access_token == besides.access_token:
-        return None
-    return session.publish(token, place.epoch) if session.fresh(token, instant.wall) else None
-
-
 def _renewed(
     session: SessionState, place: Place, *, besides: Token | None, after_unknown: bool
 ) -> Flow[Token]:
     """Return a new token, while nobody else is after one: all of this runs under the lease."""
     if session.unsaved is not None:
         yield from _save_at_last(session, place, session.unsaved)
-    record = yield from reread(place)
-    token = yield from _fresh(session, place, record, besides)
+    record = yield from latest(session, place)
+    token = yield from fresh(session, place, record, besides)
     if token is not None:
         return token
-    if session.token is None and record.token is not None:
+    if session.token is None and record.token is not None and session.epoch == place.epoch:
         session.current = (record.token, 0.0)  # if all fails, it may still work for a while
     started = yield from now()
     yield from emit(_event(session, "token.refresh.start"))
@@ -304,7 +273,7 @@ def _save_at_last(session: SessionState, place: Place, unsaved: Unsaved) -> Flow
 def _replaced(session: SessionState, place: Place, token: Token) -> Flow[Token]:
     record = yield from reread(place)
     if not (yield from overwrite(place, renewed_record(record, token))):
-        raise _crowded("Replace the token again.")
+        raise crowded("Replace the token again.")
     session.forget()
     return session.publish(token, session.epoch)
 
@@ -325,10 +294,6 @@ def _event(
         status=status,
         error=code,
     )
-
-
-def _crowded(advice: str) -> StoreError:
-    return StoreError("The session was changed by somebody else at the same moment.", advice=advice)
 
 
 def _gone(client: ClientState) -> SessionEndedError:

@@ -992,3 +992,163 @@ def test_the_server_is_found_again(started, refreshed, document, json_response):
     started.script.answer(json_response(document), refreshed(2))
     assert started.get().access_token == Secret("at-2")
     assert SessionId.of_login(started.get()) == started.session.id
+
+
+# --------------------------------------------------------------------------- a store that has been set back
+
+
+@pytest.fixture
+def set_back(started, refreshed) -> Scene:
+    """After two refreshes, the store has lost what it acknowledged, and shows the first token again."""
+    before = started.stored
+    for number in (2, 3):
+        started.over()
+        started.script.answer(refreshed(number))
+        started.get()
+    started.put(before)
+    return started
+
+
+@pytest.mark.rule("RF-05")
+def test_a_store_that_was_set_back(set_back, refreshed):
+    """A refresh token that this process has seen replaced is not sent again: the latest one is."""
+    set_back.over()
+    set_back.script.answer(refreshed(4))
+    assert set_back.get().access_token == Secret("at-4")
+    assert set_back.sent == ["r-1", "r-2", "r-3"]
+    assert set_back.stored.token.access_token == Secret("at-4")
+
+
+def test_a_store_that_was_set_back_before_it_is_time(set_back, refreshed):
+    """Nor is the old access token taken for one that somebody else has just got."""
+    set_back.script.wall = NOW + 1
+    set_back.script.answer(refreshed(4))
+    assert set_back.renew().access_token == Secret("at-4")
+    assert set_back.sent[2:] == ["r-3"]
+
+
+def test_a_store_that_was_set_back_under_the_lease(started, refreshed):
+    """The same where it happens between two looks at the store."""
+    before = started.stored
+    started.over()
+    started.script.answer(refreshed(2))
+    started.get()
+    started.over()
+    started.script.store.before(Load, lambda: started.put(before), nth=2)
+    started.script.answer(refreshed(3))
+    assert (started.get().access_token, started.sent) == (Secret("at-3"), ["r-1", "r-2"])
+
+
+def test_a_store_that_was_set_back_is_mended_for_all(set_back, refreshed):
+    """What it lost is stored again at once, so that another worker finds it."""
+    set_back.due()
+    set_back.script.answer(REFUSED)
+    set_back.get()
+    assert set_back.stored.token.access_token == Secret("at-3")
+
+
+def test_a_store_that_was_set_back_to_an_intent(started, refreshed):
+    """A note that the first token is on its way says nothing where this process knows what became of it."""
+    started.over()
+    started.script.answer(lambda _request: noted.append(started.stored) or refreshed(2))
+    noted = []
+    started.get()
+    started.put(noted[0])
+    started.over()
+    started.script.answer(refreshed(3))
+    assert (started.get().access_token, started.sent) == (Secret("at-3"), ["r-1", "r-2"])
+
+
+def test_a_store_that_was_set_back_in_a_crowd(set_back):
+    """If somebody writes there at the same moment, nothing is sent, and the next call looks again."""
+    set_back.over()
+    set_back.script.store.before(Save, lambda: set_back.put(set_back.stored))
+    with pytest.raises(StoreError, match="changed by somebody else"):
+        set_back.get()
+    assert set_back.sent == ["r-1", "r-2"]
+
+
+def test_a_store_that_was_set_back_and_loaded(set_back):
+    """What is loaded from it does not push out what the process knows to come after it."""
+    set_back.script.wall = NOW + 9  # as if another machine's clock had written it
+    loaded = set_back.worker()
+    loaded.current = (replace(loaded.token, issued_at=NOW + 1e6), 0.0)
+    set_back.session.merge(loaded)
+    assert set_back.session.token.access_token == Secret("at-3")
+
+
+def test_a_refresh_token_that_stays_the_same(started, refreshed):
+    """Where a server does not rotate, none is ever taken for an old one."""
+    for number in (2, 3, 4):
+        started.over()
+        started.script.answer(refreshed(number, refresh_token=...))
+        started.get()
+    assert (started.sent, started.session.replaced) == (["r-1"] * 3, ())
+
+
+def test_few_replaced_tokens_are_remembered(started, refreshed):
+    """However long a session lives, it remembers the last few only."""
+    for number in range(2, 40):
+        started.over()
+        started.script.answer(refreshed(number))
+        started.get()
+    assert len(started.session.replaced) == 8
+    assert fingerprint(Secret("r-38")) in started.session.replaced
+
+
+def test_replace_by_an_earlier_token(set_back, login):
+    """Whoever says so goes on with an old token all the same."""
+    set_back.script.run(replace_token(set_back.session, login))
+    assert (set_back.session.token, set_back.session.replaced) == (login, ())
+
+
+# ------------------------------------------------------------------------------- what is left of a failure
+
+
+def test_a_failure_that_many_run_into_stays_small(started):
+    """Raised again and again within its second, it does not gather a traceback as long as its life."""
+    started.over()
+    started.script.answer(REFUSED)
+    lengths = []
+    for _ in range(5):
+        with pytest.raises(TransportError) as failed:
+            started.get()
+        lengths.append(len(failed.traceback))
+    assert lengths[1:] == lengths[1:2] * 4
+
+
+def test_a_failure_from_before_a_new_login(started, elsewhere):
+    """What went wrong with the old token is not told to whoever comes with a new one."""
+    started.over()
+    newer = elsewhere(7, at=NOW + 3700)
+    started.script.answer(lambda _request: started.session.merge(user_session(started.state, newer)) or LOST)
+    with suppress(OutcomeUnknownError):
+        started.get()
+    assert started.session.failure is None
+
+
+def test_deleted_while_it_is_read(started):
+    """What was read before the session was forgotten is not held by it afterwards."""
+    worker = started.worker()
+    worker.current = None
+    started.over()
+    started.script.store.after(Load, worker.forget, nth=2)
+    started.script.answer(REFUSED)
+    with pytest.raises(TransportError):
+        started.get(worker)
+    assert worker.token is None
+
+
+def test_a_refresh_token_that_comes_back(started, refreshed, crash):
+    """One that the server hands out again is the latest one: what was noted of it stays noted."""
+    for number, refresh_token in ((2, "r-2"), (3, "r-1")):
+        started.over()
+        started.script.answer(refreshed(number, refresh_token=refresh_token))
+        started.get()
+    started.over()
+    started.script.answer(LOST)
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknownError):
+            started.get()
+        started.script.advance(2)
+    assert started.sent == ["r-1", "r-2", "r-1"]

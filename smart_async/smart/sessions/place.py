@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from smart_async._values import dataclass
 from smart_async.errors import StoreError
 from smart_async.flow import Flow, load, now, save, sleep
 from smart_async.limits import RETRY_PAUSE

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from smart_async._values import dataclass
 from smart_async.errors import StoreError
 from smart_async.messages import JSON, JSONObject, Secret, as_object, same_base
 from smart_async.smart.binding import Binding

@@ -16,7 +16,6 @@ from smart_async.errors import (
     OAuthError,
     OutcomeUnknownError,
     ProtocolError,
-    SessionEndedError,
     SmartError,
     StoreError,
     TransportError,
@@ -29,6 +28,7 @@ from smart_async.smart.discovery import discover
 from smart_async.smart.entropy import new_token
 from smart_async.smart.metadata import SmartMetadata
 from smart_async.smart.refresh import exchange_refresh_token, refreshed_identity
+from smart_async.smart.sessions.endings import ended, refused, restless
 from smart_async.smart.sessions.place import Place, persist, persist_or_keep, reread
 from smart_async.smart.sessions.record import Intent, Record, fingerprint
 from smart_async.smart.sessions.state import SessionState, renewed_record
@@ -38,7 +38,6 @@ from smart_async.smart.tokens import Token
 __all__ = ("insist", "refresh_once")
 
 _INSISTENCE = 3
-_SIGN_IN = "Sign the user in again, and give the new token to session.replace()."
 
 
 def refresh_once(
@@ -58,12 +57,18 @@ def refresh_once(
         OutcomeUnknownError: If it was sent before and nobody knows what became of it; or now.
         SmartError: As `refresh`.
     """
-    client, token = session.client, record.token
-    if token is None or record.ended is not None:
-        raise _ended(session, record)
-    metadata = yield from discover(client)
-    check_binding(token.binding, metadata, client.config, what="token")
-    if record.candidate is not None:
+    client = session.client
+    for _ in range(_INSISTENCE):
+        token = record.token
+        if token is None or record.ended is not None:
+            raise ended(session, record)
+        metadata = yield from discover(client)
+        check_binding(token.binding, metadata, client.config, what="token")
+        if record.candidate is None:
+            if token.refresh_token is None:
+                raise ended(session, record)
+            record = yield from _with_intent(session, place, record, token.refresh_token, after_unknown)
+            return (yield from _sent(session, place, metadata, record, token, token.refresh_token))
         found = yield from _examined(session, metadata, record.candidate, token)
         found = (yield from insist(session, place, renewed_record(record, found), token)) or found
         instant = yield from now()
@@ -71,11 +76,7 @@ def refresh_once(
             return found
         # It lay there for too long, or is the one that the FHIR server refused: it gets the next one.
         record = yield from reread(place)
-        return (yield from refresh_once(session, place, record, after_unknown=after_unknown))
-    if token.refresh_token is None:
-        raise _ended(session, record)
-    record = yield from _with_intent(session, place, record, token.refresh_token, after_unknown)
-    return (yield from _sent(session, place, metadata, record, token, token.refresh_token))
+    raise restless()  # a store that shows the candidate whatever is stored
 
 
 def _with_intent(
@@ -145,7 +146,7 @@ def _sent(
             raise
         taken = yield from _dropped(session, place, record, token, exc)
         if taken is None:
-            raise _refused(exc) from exc
+            raise refused(exc) from exc
         return taken
     except SmartError as exc:
         yield from _settled(session, place, record, exc)
@@ -195,9 +196,9 @@ def _dropped(
 ) -> Flow[Token | None]:
     """Note that the session has ended, or return the token that somebody else got meanwhile."""
     without = replace(token, refresh_token=None)
-    ended = replace(record, token=without, intent=None, ended=error.error)
+    last = replace(record, token=without, intent=None, ended=error.error)
     with suppress(StoreError):  # it is kept, and that the session has ended says more
-        return (yield from insist(session, place, ended, token))
+        return (yield from insist(session, place, last, token))
     return None
 
 
@@ -262,41 +263,8 @@ def insist(session: SessionState, place: Place, record: Record, previous: Token)
         there = yield from reread(place)
         if there.token is None:
             session.unsaved = None
-            raise _ended(session, there)
-        if there.token.access_token != previous.access_token:
+            raise ended(session, there)
+        if there.token.access_token != previous.access_token and not session.has_replaced(there.token):
             session.unsaved = None
             return there.token
-    raise StoreError(
-        "The session was changed by somebody else again and again while its token was renewed.",
-        advice="Ask for the token again, and find out who else writes there.",
-    )
-
-
-def _ended(session: SessionState, record: Record) -> SessionEndedError:
-    if record.token is None:
-        reason = "The session is not stored any more."
-    elif record.ended is not None:
-        reason = f"The server ended this session: {record.ended}."
-    else:
-        reason = "The token has expired or was refused, and there is no refresh token to get another."
-    return SessionEndedError(
-        reason,
-        endpoint=session.client.config.fhir_base,
-        advice=f"{_SIGN_IN} To stay signed in for longer, ask for the scope offline_access.",
-        error=record.ended,
-    )
-
-
-def _refused(error: OAuthError) -> SessionEndedError:
-    return SessionEndedError(
-        error.message,
-        endpoint=error.endpoint,
-        advice=_SIGN_IN,
-        error=error.error,
-        error_description=error.error_description,
-        error_uri=error.error_uri,
-        status=error.status,
-        received=error.received,
-        retry_after=error.retry_after,
-        correlation_id=error.correlation_id,
-    )
+    raise restless()

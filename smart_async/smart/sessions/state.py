@@ -14,7 +14,7 @@ from smart_async.limits import RENEWAL_LEAD, RENEWAL_LEAD_SHARE
 from smart_async.messages import Secret
 from smart_async.smart.retries import fraction
 from smart_async.smart.scopes import Scopes
-from smart_async.smart.sessions.record import Kind, Record, SessionId
+from smart_async.smart.sessions.record import Kind, Record, SessionId, fingerprint
 from smart_async.smart.state import ClientState
 from smart_async.smart.tokens import Token
 
@@ -25,6 +25,8 @@ _SHORTEST_PAUSE = 1.0
 """Seconds between two renewals that nobody waits for, where a server's tokens are born expired."""
 _FAILURE_TTL = 1.0
 """Seconds for which those who come right after a failure get the same one, and no request of their own."""
+_REMEMBERED = 8
+"""Refresh tokens that a session has seen replaced, the last ones; a store that is set back is so by less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class SessionState:
         current: The token given out, and the Unix seconds from which it is to be replaced.
         refused: The access token that the FHIR server no longer takes, or None.
         unsaved: What the store has not taken yet.
+        replaced: Which refresh tokens the ones at hand have taken the place of, by their fingerprints.
         unsent: The id of the intent that certainly nothing was sent after, though the store may hold it.
         epoch: Grows whenever the session starts anew, so that what began before changes nothing after.
         failure: The last failure, and until when on the monotonic clock it answers for the next.
@@ -70,6 +73,7 @@ class SessionState:
     current: tuple[Token, float] | None = None
     refused: Secret | None = None
     unsaved: Unsaved | None = None
+    replaced: tuple[str, ...] = ()
     unsent: str | None = None
     epoch: int = 0
     failure: tuple[SmartError, float] | None = None
@@ -114,6 +118,7 @@ class SessionState:
             epoch: The epoch in which it was read or asked for.
         """
         if epoch == self.epoch:
+            self._remember(self.token, token)
             self.current = (token, self._renewal_time(token))
             self.failure = None
         return token
@@ -136,6 +141,12 @@ class SessionState:
         """Return whether *token* is the one that the FHIR server no longer takes."""
         return self.refused is not None and token.access_token == self.refused
 
+    def has_replaced(self, token: Token) -> bool:
+        """Return whether this process has seen another refresh token take the place of the one of *token*."""
+        if not self.replaced or token.refresh_token is None:
+            return False
+        return fingerprint(token.refresh_token) in self.replaced
+
     def fresh(self, token: Token | None, now: float) -> bool:
         """
         Return whether *token* needs no renewal yet.
@@ -156,18 +167,22 @@ class SessionState:
         known, token = self.token, other.token
         if token is None or (known is not None and token.issued_at <= known.issued_at):
             return
+        if self.has_replaced(token):  # by a clock that was ahead, out of a store that was set back
+            return
         self.epoch += 1
         self.login, self.current, self.failure = other.login, other.current, None
 
-    def failed(self, error: SmartError, now: float) -> None:
+    def failed(self, error: SmartError, now: float, epoch: int) -> None:
         """
         Remember a failure for those who come right after it.
 
         Args:
             error: The failure.
             now: Seconds on the monotonic clock.
+            epoch: The epoch in which it began; a new login has nothing to do with it.
         """
-        self.failure = (error, now + _FAILURE_TTL)
+        if epoch == self.epoch:
+            self.failure = (error, now + _FAILURE_TTL)
 
     def postpone(self, token: Token, seconds: float, now: float) -> None:
         """
@@ -194,6 +209,14 @@ class SessionState:
         """Hold no token any more, and take none that was asked for before."""
         self.epoch += 1
         self.login = self.current = self.refused = self.unsaved = self.unsent = self.failure = None
+        self.replaced = ()
+
+    def _remember(self, before: Token | None, token: Token) -> None:
+        old = None if before is None else before.refresh_token
+        new = token.refresh_token
+        if old is not None and new is not None and old != new:
+            others = (mark for mark in self.replaced if mark != fingerprint(new))
+            self.replaced = (*others, fingerprint(old))[-_REMEMBERED:]
 
     def _renewal_time(self, token: Token, early: float | None = None) -> float:
         """Return the Unix seconds at which *token* is to be replaced; *early* is the share of the lead."""

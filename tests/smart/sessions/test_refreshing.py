@@ -768,3 +768,25 @@ def test_a_scope_that_grew_is_judged_by_the_login(scene, refreshed, taken):
     scene.put(replace(scene.stored, token=taken(5, scope="patient/Patient.rs")))
     scene.script.answer(refreshed(6))
     assert scene.refresh().access_token == Secret("at-6")
+
+
+def test_a_store_that_always_shows_the_candidate(openid, taken):
+    """Where what was stored is not there afterwards, it ends with an error, and nothing is sent."""
+    waiting = replace(openid.stored, candidate=replace(taken(2), expires_at=NOW))
+    openid.put(waiting)
+    for nth in range(1, 3000):
+        openid.script.store.before(Load, lambda: openid.put(waiting), nth=nth)
+    with pytest.raises(StoreError, match="again and again"):
+        openid.refresh()
+    assert openid.sent == []
+
+
+def test_a_store_that_is_set_back_on_the_way(scene, refreshed, taken):
+    """What it shows then is no token of somebody else, and the new one is stored in its place."""
+    before = scene.stored
+    scene.session.publish(scene.token, 0)
+    scene.session.publish(taken(7), 0)
+    scene.put(renewed_record(before, taken(7)))
+    scene.script.answer(lambda _request: scene.put(before) or refreshed(2))
+    assert scene.refresh().access_token == Secret("at-2")
+    assert (scene.stored.token.access_token, scene.sent) == (Secret("at-2"), ["r-7"])

@@ -136,7 +136,7 @@ def test_invalidate_before_it_is_stored(session, login):
 
 def test_publish_forgets_the_failure(session, login):
     """Whoever comes after a success hears nothing of the failure before it."""
-    session.failed(StoreError("away"), 10.0)
+    session.failed(StoreError("away"), 10.0, session.epoch)
     assert session.failure[1] == 11.0
     session.publish(login, session.epoch)
     assert session.failure is None
@@ -162,7 +162,7 @@ def test_merge_takes_what_is_newer(session, login):
     newer = replace(lasting(login, 3600, name="at-2"), issued_at=NOW + 5)
     session.publish(login, session.epoch)
     epoch = session.epoch
-    session.failed(StoreError("away"), 10.0)
+    session.failed(StoreError("away"), 10.0, session.epoch)
     merged(session, login=newer)
     assert (session.token, session.ready(NOW), session.failure) == (newer, None, None)
     assert session.epoch > epoch
@@ -211,7 +211,7 @@ def test_forget(session, login):
     session.publish(login, session.epoch)
     session.unsaved, session.unsent = Unsaved(Record(id=session.id), None, login), "i-1"
     session.invalidate(login)
-    session.failed(StoreError("away"), 10.0)
+    session.failed(StoreError("away"), 10.0, session.epoch)
     session.forget()
     assert (session.token, session.refused, session.unsaved, session.unsent, session.failure) == (None,) * 5
 
