@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, TypeVar, cast
 
 from smart_async.errors import ConfigurationError, ProtocolError
@@ -26,6 +26,7 @@ from smart_async.messages import JSON, Finding, JSONObject, clean_text
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+    from joserfc.jwk import ECKey, RSAKey
 
 __all__ = (
     "AnyKey",
@@ -74,10 +75,22 @@ class VerificationKey:
     crv: str | None = None
     kid: str | None = None
     alg: str | None = None
+    _joserfc: RSAKey | ECKey | None = field(default=None, init=False, repr=False, compare=False)
 
     def fits(self, algorithm: Algorithm) -> bool:
         """Return whether signatures made with *algorithm* can be this key's."""
         return (self.kty, self.crv) == (algorithm.kty, algorithm.curve) and self.alg in (None, algorithm.name)
+
+    def for_joserfc(self) -> RSAKey | ECKey:
+        """Return the key as joserfc takes it. Made once: joserfc writes the numbers out as text first."""
+        if self._joserfc is None:
+            from joserfc.jwk import ECKey, RSAKey
+
+            # It follows from kty what key is, in the same line.
+            made = (RSAKey if self.kty == "RSA" else ECKey).import_key(self.key)  # type: ignore[arg-type]
+            object.__setattr__(self, "_joserfc", made)
+            return made
+        return self._joserfc
 
 
 def thumbprint(jwk: Mapping[str, object]) -> str:

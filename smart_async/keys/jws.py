@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar, cast
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.keys.algorithms import ALGORITHMS, Algorithm
@@ -21,6 +22,9 @@ from smart_async.keys.base64url import b64url_decode, b64url_encode
 from smart_async.keys.jwks import VerificationKey
 from smart_async.limits import JWS_HEADER_BYTES, JWS_PAYLOAD_BYTES, JWS_SIGNATURE_BYTES
 from smart_async.messages import JSON, JSONObject, clean_text, discreet, strict_loads
+
+if TYPE_CHECKING:
+    from joserfc.jws import JWSRegistry
 
 __all__ = (
     "VerifiedJWS",
@@ -39,6 +43,7 @@ _REFUSED_HEADERS = {
     "jku": "a token must not say where its key is",
     "x5u": "a token must not say where its certificate is",
 }
+_NAMES = frozenset(ALGORITHMS)
 _LONGEST = sum(size * 4 // 3 + 4 for size in (JWS_HEADER_BYTES, JWS_PAYLOAD_BYTES, JWS_SIGNATURE_BYTES))
 
 _E = TypeVar("_E", bound=ProtocolError)
@@ -74,6 +79,7 @@ class _Parts(NamedTuple):
     header: JSONObject
     algorithm: Algorithm
     payload: bytes
+    signature: bytes
 
 
 def signing_input(header: Mapping[str, object], claims: Mapping[str, object]) -> bytes:
@@ -157,7 +163,7 @@ def verify_jws(
     candidates = _candidates(parts, tuple(keys))
     if len(candidates) != 1:
         raise _wrong_number_of_keys(parts, len(candidates), fail)
-    _verify_signature(token, parts.algorithm, candidates[0], fail)
+    _verify_signature(token, parts, candidates[0], fail)
     return VerifiedJWS(parts.header, parts.payload)
 
 
@@ -207,25 +213,24 @@ def _take_apart(token: object, algorithms: Iterable[str], fail: type[ProtocolErr
     if len(segments) != 3:
         raise _no(fail, "format", "The token is not a signed JWT of three parts.")
     try:
-        header, payload, signature = (b64url_decode(segment) for segment in segments)
+        header, payload, signature = map(b64url_decode, segments)
     except ProtocolError:
         raise _no(fail, "format", "The token is not in canonical base64url, without padding.") from None
     if len(payload) > JWS_PAYLOAD_BYTES or not 0 < len(signature) <= JWS_SIGNATURE_BYTES:
         raise _no(fail, "format", "The token has no signature, or a part of it is too long.")
     members = _json_object(header, "header", JWS_HEADER_BYTES, fail)
-    return _Parts(members, _check_header(members, allowed, fail), payload)
+    return _Parts(members, _check_header(members, allowed, fail), payload, signature)
 
 
 def _allowed(algorithms: Iterable[str], fail: type[ProtocolError]) -> frozenset[str]:
     names = frozenset((algorithms,) if isinstance(algorithms, str) else algorithms)
-    if foreign := sorted(names - ALGORITHMS.keys()):
+    if not names <= _NAMES:
         raise ConfigurationError(
-            f"{foreign[0]!r} is not an algorithm to verify with a public key.",
+            f"{min(names - _NAMES)!r} is not an algorithm to verify with a public key.",
             field="algorithms",
             advice=f"Use some of {', '.join(ALGORITHMS)}.",
         )
     if not names:
-        # joserfc takes an empty list for its own defaults, HS256 among them.
         raise _no(fail, "alg", "No signature algorithm is left that both the server offers and you accept.")
     return names
 
@@ -241,9 +246,10 @@ def _json_object(data: bytes, part: str, max_bytes: int, fail: type[ProtocolErro
 
 
 def _check_header(header: JSONObject, allowed: frozenset[str], fail: type[ProtocolError]) -> Algorithm:
-    for refused, reason in _REFUSED_HEADERS.items():
-        if refused in header:
-            raise _no(fail, "header", f"The token's header has {refused}, which is refused: {reason}.")
+    if not _REFUSED_HEADERS.keys().isdisjoint(header):
+        refused = next(name for name in _REFUSED_HEADERS if name in header)
+        reason = _REFUSED_HEADERS[refused]
+        raise _no(fail, "header", f"The token's header has {refused}, which is refused: {reason}.")
     if "kid" in header and not isinstance(header["kid"], str):
         raise _no(fail, "header", "The token's kid is not a string.")
     name: JSON = header.get("alg")
@@ -280,23 +286,29 @@ def _wrong_number_of_keys(parts: _Parts, count: int, fail: type[ProtocolError]) 
     )
 
 
-def _verify_signature(
-    token: str, algorithm: Algorithm, key: VerificationKey, fail: type[ProtocolError]
-) -> None:
-    from joserfc import jws
-    from joserfc.jwk import ECKey, RSAKey
-
-    registry = jws.JWSRegistry(algorithms=[algorithm.name], strict_check_header=False)
-    # Already measured, in bytes; joserfc counts characters, and its limit is too low for RSA-8192.
-    registry.max_header_length = registry.max_payload_length = registry.max_signature_length = _LONGEST
+def _verify_signature(token: str, parts: _Parts, key: VerificationKey, fail: type[ProtocolError]) -> None:
+    # Decision 0013: joserfc judges header, key and signature, and does not take the token apart once more.
+    signed = token.rpartition(".")[0].encode("ascii")
     try:
-        # Its type follows from kty, in the same line.
-        wrapped = (RSAKey if key.kty == "RSA" else ECKey).import_key(key.key)  # type: ignore[arg-type]
-        jws.deserialize_compact(token, wrapped, registry=registry)
+        registry, judged = _registry(parts.algorithm.name), key.for_joserfc()
+        registry.check_header(parts.header)
+        judge = registry.get_alg(parts.algorithm.name)
+        judge.check_key(judged)
+        genuine = judge.verify(signed, parts.signature, judged)
     except Exception:  # joserfc lets KeyError, TypeError and others through; all mean no
+        genuine = False
+    if genuine is not True:  # a judge that says neither yes nor no has not said yes
         raise _no(
             fail,
             "signature",
             "The token's signature does not match.",
             advice="It was changed on the way, or signed with another key than the server published.",
-        ) from None
+        )
+
+
+@cache
+def _registry(name: str) -> JWSRegistry:
+    from joserfc.jws import JWSRegistry
+
+    # Never without a name: joserfc takes an empty list for its own defaults, HS256 among them.
+    return JWSRegistry(algorithms=[name], strict_check_header=False)

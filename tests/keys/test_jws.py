@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joserfc import jws
 
 from smart_async.errors import ConfigurationError, IdTokenError, ProtocolError
 from smart_async.keys import (
@@ -292,6 +294,64 @@ def test_an_ec_signature_has_exactly_its_width(ec_signer, keys, length):
     token = make(ec_signer).rpartition(".")[0] + "." + b64url_encode(b"\1" * length)
     with pytest.raises(ProtocolError, match="signature does not match"):
         verify_jws(token, keys, algorithms=ALL)
+
+
+def joserfc_accepts(token, key):
+    """Return whether joserfc's own reader of whole tokens accepts *token*."""
+    registry = jws.JWSRegistry(algorithms=list(ALL), strict_check_header=False)
+    try:
+        jws.deserialize_compact(token, key.for_joserfc(), registry=registry)
+    except Exception:  # it raises more than its own errors
+        return False
+    return True
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_the_verdict_is_the_one_of_joserfcs_whole_reader(algorithm):
+    """Judging the parts that we cut is as strict as handing joserfc the token: never yes where it says no."""
+    signer = SigningKey.generate(algorithm, key_size=2048)
+    (key,) = parse_jwks(public_jwks([signer]))
+    good, other = make(signer), make(signer, claims={"sub": "u-2"})
+    signature = signer.sign(b"")
+    cut = b64url_encode(signature[:-1])
+    tokens = [
+        good,
+        f"{good.rpartition('.')[0]}.{other.rpartition('.')[2]}",
+        *(
+            f"{good.rpartition('.')[0]}.{b64url_encode(bad)}"
+            for bad in (b"\0" * len(signature), b"\1", signature)
+        ),
+        f"{good.rpartition('.')[0]}.{cut}",
+        *(make(signer, {name: 5}) for name in ("typ", "cty", "x5t", "x5c")),
+        *(make(signer, alg=name) for name in ALL if name != algorithm),
+    ]
+
+    def ours(token):
+        try:
+            return bool(verify_jws(token, [key], algorithms=ALL))
+        except ProtocolError:
+            return False
+
+    assert [joserfc_accepts(token, key) for token in tokens] == [ours(token) for token in tokens]
+    assert [ours(token) for token in tokens].count(True) == 1
+
+
+@pytest.mark.parametrize("verdict", [None, 1, "yes", b"\1"])
+def test_only_a_plain_yes_of_the_judge_counts(monkeypatch, ec_signer, keys, verdict):
+    """A joserfc that one day answered with something else than True or False would let nothing through."""
+    judge = jws.JWSRegistry.algorithms["ES384"]
+    monkeypatch.setattr(judge, "verify", lambda *_: verdict)
+    with pytest.raises(ProtocolError, match="signature does not match"):
+        verify_jws(make(ec_signer), keys, algorithms=ALL)
+
+
+def test_a_key_is_made_ready_for_joserfc_once(ec_signer):
+    """However many tokens it judges, and without being another key for it."""
+    first, second = (parse_jwks(public_jwks([ec_signer]))[0] for _ in range(2))
+    for _ in range(2):
+        assert verify_jws(make(ec_signer), [first], algorithms=ALL).claims() == CLAIMS
+    assert first.for_joserfc() is first.for_joserfc()
+    assert (first, repr(first)) == (replace(second, key=first.key), repr(replace(second, key=first.key)))
 
 
 def test_a_key_of_another_type_or_algorithm_is_not_tried(rsa_signer, ec_signer):
