@@ -82,6 +82,7 @@ mutate-rules: .venvs/mutate/.mutate ## break each SHALL of the client by a liste
 	@.venvs/mutate/bin/python tests/mutate.py $(ARGS)
 
 mutate-rooms: .venvs/mutate/.mutate ## break the policy rooms in all small ways, and see their tests fail
+	@.venvs/mutate/bin/python -m pytest -q tests/mutation
 	@.venvs/mutate/bin/python tests/mutation/run.py $(ARGS)
 
 .PHONY: docs docs-blocks

@@ -37,6 +37,8 @@ COPIED = ("smart_async", "tests", "docs", "pyproject.toml", "README.md", "CHANGE
 KEPT = ROOT / "build" / "mutate"
 FLOOR = 95.0
 """The least score of a room, in per cent of the mutants that tests can notice."""
+PATIENCE = 30.0
+"""Seconds that a mutant gets beyond five times of what its tests take."""
 
 KILLED, SLOW, SURVIVED, EXPLAINED = "killed", "time was up", "SURVIVED", "explained"
 
@@ -128,10 +130,8 @@ class Copy:
     def stop(self) -> None:
         """Stop its process."""
         if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait()
-            self._process = None
+            with self._process:  # closes both pipes, which ends it, and waits
+                self._process = None
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Run some tests."""
@@ -273,7 +273,7 @@ def judge(mutant: Mutant, room: Room, baseline: Baseline, copy: Copy) -> tuple[s
         source=mutant.source,
         nodes=nodes,
         paths=list(dict.fromkeys(node.partition("::")[0] for node in nodes)),
-        seconds=30 + 5 * sum(baseline.seconds[node] for node in nodes),
+        seconds=PATIENCE + 5 * sum(baseline.seconds[node] for node in nodes),
     )
     if reply["status"] is None:
         return SLOW, reply["seconds"]
@@ -367,7 +367,18 @@ def report(room: Room, verdicts: Mapping[Any, str], seconds: float) -> None:
 
 def _score(noticed: int, possible: int) -> float:
     """Return the share of what tests can notice that they do notice, in per cent."""
-    return 100 * noticed / max(1, possible)
+    return 100 * noticed / possible if possible else 100.0
+
+
+def enough(noticed: int, possible: int) -> bool:
+    """
+    Return whether a room's tests notice enough.
+
+    Args:
+        noticed: How many mutants they notice.
+        possible: How many can be noticed.
+    """
+    return _score(noticed, possible) >= FLOOR
 
 
 def main() -> int:
@@ -391,7 +402,7 @@ def main() -> int:
             survivors = [key for key, outcome in verdicts.items() if outcome == SURVIVED]
             unexplained = sum(key not in explained for key in survivors)
             noticed = len(verdicts) - len(survivors)
-            bad += _score(noticed, noticed + unexplained) < FLOOR
+            bad += not enough(noticed, noticed + unexplained)
             for key in survivors:
                 if key not in explained:
                     bad += 1
