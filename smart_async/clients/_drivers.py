@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, assert_never
 
 from smart_async.clients import _storing
@@ -162,15 +161,16 @@ class _Base:
     def _time_for(self, request: Request) -> Timeouts:
         if not self._deadline:
             return self._timeouts
+        timeouts = self._timeouts
         left = self._deadline - self._clock.monotonic()
         if left <= 0:
             raise TransportError(
-                f"The operation was not over after {self._timeouts.total:g} seconds.",
+                f"The operation was not over after {timeouts.total:g} seconds.",
                 endpoint=request.url.partition("?")[0],
                 advice="This request was not sent. If the server is honestly slow, raise Timeouts(total=…).",
                 sent=False,
             )
-        return replace(self._timeouts, total=left, discovery=min(left, self._timeouts.discovery))
+        return timeouts.within(left)
 
 
 class Performer(_Base):

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 
-from smart_async.flow import Flow, now, sign
+from smart_async.flow import Flow, Instant, Now, Sign
 from smart_async.interfaces import AsyncSigner, Signer
 from smart_async.keys.base64url import b64url_encode
 from smart_async.keys.jws import compact
@@ -57,12 +57,12 @@ def sign_assertion(
     Spec: SMART App Launch 2.2, client-confidential-asymmetric (header values, claims).
     """
     head = _encoded_header(signer.algorithm, signer.kid, jku, tuple(header.items()) if header else ())
-    instant = yield from now()
+    instant: Instant = yield Now()  # and not `from now()`: beside a signature, two flows less tell
     iat = int(instant.wall) - backdate
     times = f'"iat":{iat},"exp":{iat + lifetime}' + (f',"nbf":{iat}' if nbf else "")
     claims = f'{_constant_claims(client_id, audience)},{times},"jti":"{new_token(entropy)}"}}'
     to_sign = f"{head}.{b64url_encode(claims.encode('ascii'))}".encode("ascii")
-    signature = yield from sign(signer, to_sign)
+    signature: bytes = yield Sign(signer, to_sign)
     return compact(to_sign, signature)
 
 

@@ -7,12 +7,14 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, TypeAlias
+from functools import lru_cache
+from typing import Any
 
 from smart_async.errors import ConfigurationError, TransportError
 from smart_async.limits import ERROR_BODY_BYTES, Timeouts
 from smart_async.messages import Headers, Request, Response, clean_text, is_loopback, parse_url
 from smart_async.transports._body import Body, Content
+from smart_async.transports._network import Progress
 from smart_async.transports._routes import Proxy, Routes
 
 __all__ = ("Attempt",)
@@ -22,8 +24,6 @@ _VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 _QUERY = re.compile(r"[!-~]*")
 _OURS = frozenset({"accept-encoding", "connection", "content-length", "host", "transfer-encoding"})
 _QUICK = frozenset({"discovery", "jwks", "style"})
-
-_Phase: TypeAlias = Literal["waiting", "connecting", "securing", "tunnelling", "sent"]
 
 
 class Attempt:
@@ -39,7 +39,7 @@ class Attempt:
     Attributes:
         proxy: The proxy that the request goes through, or None.
         seconds: How long it may take.
-        deadline: When that time is up, by the monotonic clock.
+        progress: How far it got, and when its time is up.
 
     Raises:
         ConfigurationError: If the request's URL or a header field cannot be sent as it is.
@@ -48,16 +48,14 @@ class Attempt:
     def __init__(self, request: Request, timeouts: Timeouts, user_agent: str, routes: Routes) -> None:
         self._request = request
         self._timeouts = timeouts
-        self._phase: _Phase = "waiting"
         self.endpoint = request.url.partition("?")[0]
         self.status: int | None = None
         self._received = Headers()
         self.seconds = timeouts.discovery if request.purpose in _QUICK else timeouts.total
         self.scheme, self.host, self.port, self.target, self._netloc = _split(request.url)
         self.proxy: Proxy | None = routes.proxy(self.scheme, self.host, self.port)
-        self._tunnelled = False
         self.headers = list(self._fields(user_agent))
-        self.deadline = time.monotonic() + self.seconds
+        self.progress = Progress(time.monotonic() + self.seconds)
 
     @property
     def patience(self) -> float:
@@ -67,10 +65,10 @@ class Attempt:
     @property
     def left(self) -> float:
         """Seconds until the deadline, never negative."""
-        return max(self.deadline - time.monotonic(), 0.0)
+        return max(self.progress.deadline - time.monotonic(), 0.0)
 
-    def arguments(self, core: Any, trace: Any) -> dict[str, Any]:
-        """Return the arguments of the engine's `stream`, with *trace* to be told of every event."""
+    def arguments(self, core: Any) -> dict[str, Any]:
+        """Return the arguments of the engine's `stream`."""
         times = self._timeouts
         return {
             "method": self._request.method,
@@ -78,7 +76,6 @@ class Attempt:
             "headers": self.headers,
             "content": None if self._request.body is None else Content(self._request.body),
             "extensions": {
-                "trace": trace,
                 "timeout": {
                     "connect": times.connect,
                     "read": times.read,
@@ -87,16 +84,6 @@ class Attempt:
                 },
             },
         }
-
-    def note(self, event: str, info: dict[str, Any]) -> None:
-        """Follow the engine's own account of what it does."""
-        if event.endswith("connect_tcp.started"):
-            self._phase = "connecting"
-        elif event.endswith("start_tls.started"):
-            self._phase = "securing"
-        elif event.endswith("send_request_headers.started"):
-            self._tunnelled = info["request"].method == b"CONNECT"
-            self._phase = "tunnelling" if self._tunnelled else "sent"
 
     def receive(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> Body:
         """Take in the head of the answer, and return the collector for its body."""
@@ -126,7 +113,7 @@ class Attempt:
 
     def failure(self, message: str, advice: str, *, permanent: bool = False) -> TransportError:
         """Return an error that says how far the request got."""
-        sent = None if self._phase == "sent" else False
+        sent = None if self.progress.phase == "sent" else False
         return TransportError(
             message,
             endpoint=self.endpoint,
@@ -159,13 +146,13 @@ class Attempt:
         """
         if not self.left:
             return self.late()
-        if self._phase == "sent":
+        if self.progress.phase == "sent":
             return self._explain_broken(exc, core)
         if isinstance(exc, core.PoolTimeout):  # pragma: no cover - a slot was free, so the pool has one
             return self.failure("No connection became free in time.", "Nothing was sent; try again.")
-        if isinstance(exc, core.ProxyError) or self._phase == "tunnelling":
+        if isinstance(exc, core.ProxyError) or self.progress.phase == "tunnelling":
             return self._explain_proxy(exc, core)
-        if self._phase == "securing":
+        if self.progress.phase == "securing":
             return self._explain_tls(exc)
         return self._explain_connect(exc, core)
 
@@ -216,7 +203,7 @@ class Attempt:
         )
 
     def _explain_tls(self, exc: Exception) -> TransportError:
-        proxy = None if self._tunnelled else self.proxy
+        proxy = None if self.progress.tunnelled else self.proxy
         who = "server" if proxy is None else f"proxy {proxy.place}"
         for cause in _causes(exc):
             if isinstance(cause, ssl.SSLCertVerificationError):
@@ -269,13 +256,18 @@ class Attempt:
 
 def _split(text: str) -> tuple[str, str, int, str, str]:
     place, mark, query = text.partition("?")
-    url = parse_url(place, field="url", allow_insecure_loopback=True)
+    scheme, host, port, path, netloc = _place(place)
     if not _QUERY.fullmatch(query) or "#" in query:
         raise ConfigurationError(
             "The query of the URL holds a character that a URL cannot hold.", field="url"
         )
-    target = (url.path or "/") + mark + query
-    return url.scheme, url.host, url.port, target, url.origin.partition("://")[2]
+    return scheme, host, port, path + mark + query, netloc
+
+
+@lru_cache(maxsize=256)  # the same few endpoints, over and over; a query may name a patient and is not kept
+def _place(text: str) -> tuple[str, str, int, str, str]:
+    url = parse_url(text, field="url", allow_insecure_loopback=True)
+    return url.scheme, url.host, url.port, url.path or "/", url.origin.partition("://")[2]
 
 
 def _checked(name: str, value: str) -> tuple[bytes, bytes]:

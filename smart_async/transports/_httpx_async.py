@@ -19,7 +19,7 @@ from smart_async.messages import Request, Response
 from smart_async.transports._attempt import Attempt
 from smart_async.transports._engine import Engine
 from smart_async.transports._httpx_base import BaseTransport, opened
-from smart_async.transports._network import CarefulBackend
+from smart_async.transports._network import PROGRESS, CarefulBackend
 from smart_async.transports._routes import Proxy
 
 __all__ = ("AsyncFamilyTransport",)
@@ -128,9 +128,11 @@ class AsyncFamilyTransport(BaseTransport):
             await loop.free.acquire()
         if waiting.cancelled_caught:
             raise attempt.busy(self._options.max_connections)
+        current = PROGRESS.set(attempt.progress)
         try:
             outcome = await _async_exchange(loop, attempt, engine.core, fresh=request.fresh)
         finally:
+            PROGRESS.reset(current)
             loop.free.release()
         return opened(outcome)
 
@@ -167,15 +169,12 @@ async def _async_exchange(
 ) -> Response | TransportError:
     import anyio
 
-    async def trace(event: str, info: dict[str, Any]) -> None:
-        attempt.note(event, info)
-
     body, complete = None, False
     with anyio.move_on_after(attempt.left) as scope:
         try:
             async with (
                 loop.use(attempt.proxy, fresh=fresh) as pool,
-                pool.stream(**attempt.arguments(core, trace)) as answer,
+                pool.stream(**attempt.arguments(core)) as answer,
             ):
                 body = attempt.receive(answer.status, answer.headers)
                 async for chunk in answer.aiter_stream():

@@ -7,8 +7,6 @@ A slot is taken before a connection is asked for, so that nobody ever queues ins
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, Self
 
 from smart_async.errors import TransportError
@@ -17,7 +15,7 @@ from smart_async.messages import Request, Response
 from smart_async.transports._attempt import Attempt
 from smart_async.transports._engine import Engine
 from smart_async.transports._httpx_base import BaseTransport, opened
-from smart_async.transports._network import DeadlineBackend, until
+from smart_async.transports._network import PROGRESS, DeadlineBackend
 from smart_async.transports._routes import Proxy
 
 __all__ = ("FamilyTransport",)
@@ -33,23 +31,20 @@ class _Slots:
         self._lock = threading.Lock()
         self._pools: dict[Proxy | None, Any] = {}
 
-    @contextmanager
-    def use(self, proxy: Proxy | None, *, fresh: bool) -> Generator[Any]:
-        if fresh:
-            with self._new_pool(proxy) as pool:
-                yield pool
-        else:
-            with self._lock:
-                pool = self._pools.get(proxy)
-                if pool is None:
-                    pool = self._pools[proxy] = self._new_pool(proxy)
-            yield pool
+    def pool(self, proxy: Proxy | None) -> Any:
+        """Return the pool that is kept for a way."""
+        with self._lock:
+            pool = self._pools.get(proxy)
+            if pool is None:
+                pool = self._pools[proxy] = self.new_pool(proxy)
+            return pool
 
     def close(self) -> None:
         for pool in self._pools.values():
             pool.close()
 
-    def _new_pool(self, proxy: Proxy | None) -> Any:
+    def new_pool(self, proxy: Proxy | None) -> Any:
+        """Return a pool of its own, for one request."""
         return self._engine.pool("ConnectionPool", proxy, network_backend=self.backend)
 
 
@@ -94,10 +89,15 @@ class FamilyTransport(BaseTransport):
         attempt = Attempt(request, timeouts, engine.user_agent, engine.routes)
         if not slots.free.acquire(timeout=attempt.patience):
             raise attempt.busy(self._options.max_connections)
+        current = PROGRESS.set(attempt.progress)
         try:
-            with until(attempt.deadline), slots.use(attempt.proxy, fresh=request.fresh) as pool:
-                outcome = _exchange(pool, attempt, engine.core)
+            if request.fresh:
+                with slots.new_pool(attempt.proxy) as pool:
+                    outcome = _exchange(pool, attempt, engine.core)
+            else:
+                outcome = _exchange(slots.pool(attempt.proxy), attempt, engine.core)
         finally:
+            PROGRESS.reset(current)
             slots.free.release()
         return opened(outcome)
 
@@ -130,7 +130,7 @@ class FamilyTransport(BaseTransport):
 
 def _exchange(pool: Any, attempt: Attempt, core: Any) -> Response | TransportError:
     try:
-        with pool.stream(**attempt.arguments(core, attempt.note)) as answer:
+        with pool.stream(**attempt.arguments(core)) as answer:
             body = attempt.receive(answer.status, answer.headers)
             for chunk in answer.iter_stream():
                 if body.feed(chunk):

@@ -8,41 +8,71 @@ operating system's name lookup cannot be interrupted.
 
 Async: tidiness. When a TLS handshake is cancelled, the engine forgets the socket.
 
-Both: attention to what follows an answer, see `Framing`.
+Both: attention to what follows an answer, see `Framing`, and to how far a request got, see `Progress`.
 """
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from weakref import WeakSet
 
 from smart_async.transports._framing import Framing
 
-__all__ = ("CarefulBackend", "DeadlineBackend", "until")
+__all__ = ("PROGRESS", "CarefulBackend", "DeadlineBackend", "Phase", "Progress")
 
-_DEADLINE: ContextVar[float] = ContextVar("smart_async_deadline")
-
-
-@contextmanager
-def until(deadline: float) -> Generator[None]:
-    """Bound every network wait in the block by *deadline*, in seconds of the monotonic clock."""
-    token = _DEADLINE.set(deadline)
-    try:
-        yield
-    finally:
-        _DEADLINE.reset(token)
+Phase: TypeAlias = Literal["waiting", "connecting", "securing", "tunnelling", "sent"]
+"""What is being done for a request; `sent` as soon as a byte of it may have left."""
 
 
-def _left(timeout: float | None, late: type[Exception]) -> float:
-    left = _DEADLINE.get() - time.monotonic()
-    if left <= 0:
-        raise late("deadline")
-    return left if timeout is None else min(timeout, left)
+class Progress:
+    """
+    How far a request got, noted by the connection that it uses.
+
+    The engine would tell as well, in ten events for each request, which cost more than the checking of
+    everything in it.
+
+    Args:
+        deadline: When the request has to be over, in seconds of the monotonic clock.
+
+    Attributes:
+        phase: What is being done.
+        tunnelled: Whether a proxy was asked for a way through.
+    """
+
+    __slots__ = ("deadline", "phase", "tunnelled")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.phase: Phase = "waiting"
+        self.tunnelled = False
+
+    def left(self, timeout: float | None, late: type[Exception]) -> float:
+        """
+        Return the seconds that a wait may take.
+
+        Args:
+            timeout: The most for this one.
+            late: What to raise if the deadline has passed.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise late("deadline")
+        return left if timeout is None else min(timeout, left)
+
+    def writes(self, data: bytes) -> None:
+        """Note that *data* goes out."""
+        if data.startswith(b"CONNECT "):
+            self.phase, self.tunnelled = "tunnelling", True
+        elif data:  # the engine also writes nothing, after a request without a body
+            self.phase = "sent"
+
+
+PROGRESS: ContextVar[Progress] = ContextVar("smart_async_progress")
+"""The progress of the request that this thread or task is sending."""
 
 
 class DeadlineBackend:
@@ -68,15 +98,17 @@ class DeadlineBackend:
     ) -> DeadlineStream:
         """Open a connection to the first address of *host* that answers; *timeout* is for all of them."""
         late = self._core.ConnectTimeout
+        progress = PROGRESS.get()
+        progress.phase = "connecting"
         addresses = self._addresses(host, port)
-        end = time.monotonic() + _left(timeout, late)
+        end = time.monotonic() + progress.left(timeout, late)
         failure: Exception = self._core.ConnectError("no address")
         for index, address in enumerate(addresses):
             # An equal share for each that is left: the first may be one that nobody answers at.
             share = max(end - time.monotonic(), 0.0) / (len(addresses) - index)
             try:
                 stream = self._inner.connect_tcp(
-                    address, port, _left(share, late), local_address, socket_options
+                    address, port, progress.left(share, late), local_address, socket_options
                 )
             except (self._core.ConnectError, late) as exc:
                 failure = exc
@@ -117,14 +149,17 @@ class DeadlineStream:
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read up to *max_bytes*."""
-        data: bytes = self._inner.read(max_bytes, _left(timeout, self._core.ReadTimeout))
+        data: bytes = self._inner.read(max_bytes, PROGRESS.get().left(timeout, self._core.ReadTimeout))
         self._framing.feed(data)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of *buffer*."""
         self._framing.sent()
-        self._inner.write(buffer, _left(timeout, self._core.WriteTimeout))
+        progress = PROGRESS.get()
+        left = progress.left(timeout, self._core.WriteTimeout)
+        progress.writes(buffer)
+        self._inner.write(buffer, left)
 
     def close(self) -> None:
         """Close the connection."""
@@ -134,10 +169,10 @@ class DeadlineStream:
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> DeadlineStream:
         """Secure the connection. Python's handshake keeps the timeout as a whole, not per read."""
-        late = self._core.ConnectTimeout
-        return self._backend.secured(
-            self._inner.start_tls(ssl_context, server_hostname, _left(timeout, late))
-        )
+        progress = PROGRESS.get()
+        progress.phase = "securing"
+        left = progress.left(timeout, self._core.ConnectTimeout)
+        return self._backend.secured(self._inner.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the engine wants to know about the connection."""
@@ -167,6 +202,7 @@ class CarefulBackend:
 
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> CarefulStream:
         """Open a connection."""
+        PROGRESS.get().phase = "connecting"
         return self.watched(await self._inner.connect_tcp(*args, **kwargs))
 
     def watched(self, inner: Any) -> CarefulStream:
@@ -205,10 +241,11 @@ class CarefulStream:
         self._framing.feed(data)
         return data
 
-    async def write(self, *args: Any, **kwargs: Any) -> None:
-        """Write a buffer."""
+    async def write(self, buffer: bytes, *args: Any, **kwargs: Any) -> None:
+        """Write all of *buffer*."""
         self._framing.sent()
-        await self._inner.write(*args, **kwargs)
+        PROGRESS.get().writes(buffer)
+        await self._inner.write(buffer, *args, **kwargs)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -219,6 +256,7 @@ class CarefulStream:
         """Secure the connection, or close it."""
         import anyio
 
+        PROGRESS.get().phase = "securing"
         try:
             secured = await self._inner.start_tls(*args, **kwargs)
         except BaseException:
