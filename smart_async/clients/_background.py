@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from inspect import CORO_CREATED, getcoroutinestate
+from typing import Any, cast
 
 import anyio
 
@@ -26,9 +27,12 @@ class _Flight(asyncio.Task[None]):
     """A task that the end of its loop waits for, where it cancels others."""
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Cancel it, unless the loop is being shut down: `asyncio.run` cancels all, and then waits."""
-        # Timeouts within the work come by here too, but those come while the loop is running.
-        return self.get_loop().is_running() and super().cancel(msg)
+        """Cancel it, unless it has not begun or the loop is being shut down: `asyncio.run` waits for it."""
+        # Timeouts within the work come by here too, but those come while the loop is running. Not begun, it
+        # would end without telling those who wait for it.
+        work = cast("Coroutine[Any, Any, None]", self.get_coro())
+        begun = getcoroutinestate(work) != CORO_CREATED
+        return begun and self.get_loop().is_running() and super().cancel(msg)
 
 
 def start(work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:

@@ -11,12 +11,9 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from smart_async.errors import ConfigurationError, OutcomeUnknownError, SmartError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ("SOLO", "AsyncFlights", "Flights", "after_failure")
 
@@ -59,10 +56,11 @@ class _Outcome(Generic[T]):
 class _Landing(_Outcome[T]):
     """Where threads wait for the end of a flight."""
 
-    __slots__ = ("begun", "done")
+    __slots__ = ("begun", "done", "thread")
 
     def __init__(self) -> None:
         super().__init__()
+        self.thread: int | None = None
         self.begun = threading.Event()
         self.done = threading.Event()
 
@@ -87,6 +85,9 @@ class Flights:
         Args:
             kind: What sort of work; there is one of each at a time.
             work: What to do.
+
+        Raises:
+            ConfigurationError: If the work itself asks for its result, which it would wait for for ever.
         """
         self._check_fork()
         mine: _Landing[Any] = _Landing()
@@ -99,6 +100,8 @@ class Flights:
             if not mine.begun.wait(_START):
                 self._land(kind, mine)
             raise
+        if landing.thread == threading.get_ident() and not landing.done.is_set():
+            raise _waits_for_itself()
         _ = landing.done.wait()
         result: T = landing.get()
         return result
@@ -129,6 +132,7 @@ class Flights:
             self._fly(kind, landing, work)
 
     def _fly(self, kind: str, landing: _Landing[Any], work: Callable[[], Any]) -> None:
+        landing.thread = threading.get_ident()
         landing.begun.set()
         try:
             landing.result = work()
@@ -237,6 +241,14 @@ def _stopped() -> SmartError:
     return OutcomeUnknownError(
         "The work of this session was stopped from outside before its end.",
         advice="Ask again: what was stored by then says how far it had come.",
+    )
+
+
+def _waits_for_itself() -> ConfigurationError:
+    return ConfigurationError(
+        "The session was asked for a token by its own renewal, which waits for itself.",
+        field="session",
+        advice="Its transport, signer, store and on_event must not use the session that they serve.",
     )
 
 

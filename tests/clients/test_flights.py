@@ -219,6 +219,28 @@ async def test_somebody_cancels_everything(anyio_backend):
     assert not flights._landings
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_somebody_cancels_everything_at_once(anyio_backend):
+    """One that is cancelled before it has begun would tell nobody; so it begins."""
+    flights, going = AsyncFlights(20), asyncio.Event()
+    waiting = asyncio.ensure_future(flights.join("w", going.wait))
+    await asyncio.sleep(0)
+    (flight,) = _background._running
+    assert not flight.cancel()
+    going.set()
+    with anyio.fail_after(20):
+        assert await waiting
+    assert not flights._landings
+
+
+def test_work_that_wants_itself():
+    """Work that asks for its own result would wait for ever; it is told so."""
+    flights = Flights()
+    with pytest.raises(ConfigurationError, match="waits for itself"):
+        flights.join("w", lambda: flights.join("w", lambda: "never"))
+
+
 def test_pauses_grow():
     """After failures, what runs in the background waits longer and longer, up to a minute."""
     pauses = [0.0]
