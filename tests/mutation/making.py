@@ -8,15 +8,16 @@ text here. One operator is added: a check taken out. What people read (messages,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import libcst as cst
 
 _UNTOUCHED_CALLS = ("isinstance", "len", "cast", "TypeVar", "ParamSpec", "NewType")
 _UNTOUCHED_NAMES = ("__all__",)
+_NOT_COVERED = "pragma: no cover"
 _WORDS = ("advice", "what")
 """Arguments whose texts only ever stand in messages, also those without a blank."""
 
@@ -62,11 +63,12 @@ def make_mutants(file: str, text: str) -> list[Mutant]:
     wrapper = MetadataWrapper(cst.parse_module(text))
     positions = wrapper.resolve(PositionProvider)
     lines = text.splitlines()
+    untested = _untested(wrapper.module, positions, lines)
     written = {id(statement): wrapper.module.code_for_node(statement) for statement in wrapper.module.body}
     found: dict[tuple[str, str, str, str], Mutant] = {}
     for node, mutated, path, whole, top in _changes(wrapper.module):
         first, last = positions[whole].start.line, positions[whole].end.line
-        if any("pragma: no cover" in line for line in lines[first - 1 : last]):
+        if not untested.isdisjoint(range(first, last + 1)):
             continue
         # The text of the other statements stays as it is; to write them out anew each time takes minutes.
         part = top.deep_replace(node, mutated) if top is not node else mutated
@@ -87,6 +89,23 @@ def make_mutants(file: str, text: str) -> list[Mutant]:
         if was != now:
             found.setdefault(mutant.key, mutant)
     return list(found.values())
+
+
+def _untested(module: cst.Module, positions: Mapping[cst.CSTNode, Any], lines: Sequence[str]) -> set[int]:
+    """Return the lines that no test has to run; one that says so at the head of a block means all of it."""
+    import libcst as cst
+
+    found: set[int] = set()
+
+    def visit(node: cst.CSTNode) -> None:
+        comment = node.header.comment if isinstance(node, cst.IndentedBlock) else None
+        if comment is not None and _NOT_COVERED in comment.value:
+            found.update(range(positions[node].start.line, positions[node].end.line + 1))
+        for child in node.children:
+            visit(child)
+
+    visit(module)
+    return found | {number for number, line in enumerate(lines, 1) if _NOT_COVERED in line}
 
 
 def _compiles(source: str) -> bool:

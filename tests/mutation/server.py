@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -111,9 +112,20 @@ def wait(child: int, seconds: float) -> int | None:
     return status
 
 
+def tidy(kept: frozenset[str]) -> None:
+    """Remove what a mutant put into the copy instead of where it belongs: the next one would find it."""
+    for path in Path.cwd().iterdir():
+        if path.name not in kept:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
 def serve() -> None:
     """Answer requests until there are no more."""
     replies = os.fdopen(os.dup(1), "w")
+    kept = frozenset(path.name for path in Path.cwd().iterdir())
     os.dup2(2, 1)
     output = f"{Path.cwd()}.out"
     for line in sys.stdin:
@@ -138,6 +150,7 @@ def serve() -> None:
         finally:
             if path:
                 path.write_text(whole, "utf-8")
+            tidy(kept)
         tail = Path(output).read_text("utf-8", "replace")[-6000:]
         replies.write(
             json.dumps({"status": status, "output": tail, "seconds": time.monotonic() - started}) + "\n"

@@ -48,8 +48,9 @@ def test_checks_are_taken_out(making: ModuleType) -> None:
         "def f(x):\n    assert x > 2\n",
         'def f():\n    return bad("What is wrong with it.", advice="Again", what="it")\n',
         "def f(x):\n    return g(x)  # pragma: no cover - a test cannot come here\n",
+        "def f(x):\n    if x:  # pragma: no cover - Windows\n        x()\n        raise g(x, field=3)\n",
     ],
-    ids=["all", "docstring", "default", "imports", "assert", "messages", "not covered"],
+    ids=["all", "docstring", "default", "imports", "assert", "messages", "not covered", "block"],
 )
 def test_what_people_read_is_left_alone(making: ModuleType, text: str) -> None:
     """Texts for people and for tools, and lines that no test can run, are not what tests are about."""

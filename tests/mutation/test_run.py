@@ -36,6 +36,8 @@ def bounded(start):
     return count
 """
 TESTS = """
+from pathlib import Path
+
 import pytest
 
 from smart_async import gate
@@ -52,6 +54,11 @@ def test_asleep():
 
 def test_its_end():
     assert gate.bounded(0) == 9
+
+
+def test_nothing_lies_about():
+    assert not Path("litter").exists()
+    assert gate.price(20)
 """
 OTHER_PROCESS = """
 import subprocess, sys
@@ -72,6 +79,7 @@ FAULTS = {
     "not run": ("return 1", "return 2"),
     "harmless": ("if age < 0:", "if age < -1:"),
     "endless": ("count += 1", "count += 0"),
+    "litters": ("if age < 0:", "if open('litter', 'w').close() or age < 0:"),
 }
 
 
@@ -79,7 +87,7 @@ class Toy:
     """A small repository, and the tool at work in it."""
 
     def __init__(self, run: ModuleType, root: Path, patch: pytest.MonkeyPatch) -> None:
-        self.run, self.root, self.faults = run, root, list(FAULTS)
+        self.run, self.root, self.faults = run, root, list(FAULTS)[:5]
         self.judged: list[str] = []
         for name, text in {
             "smart_async/__init__.py": "",
@@ -156,7 +164,6 @@ def toy(run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy
 
 def test_what_becomes_of_each(toy: Toy, capfd: pytest.CaptureFixture[str]) -> None:
     """Only what a test that ran the line fails for is noticed; what has its reason does not count."""
-    toy.faults.remove("endless")
     toy.explain("harmless")
     assert toy() == 1
     assert toy.verdicts() == {
@@ -178,6 +185,13 @@ def test_an_endless_loop(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy.run, "PATIENCE", 0.5)
     toy.faults = ["endless"]
     assert (toy(), toy.verdicts()) == (0, {"endless": "time was up"})
+
+
+def test_what_a_mutant_leaves_behind(toy: Toy) -> None:
+    """A file that one mutant made is not there for the next."""
+    toy.faults = ["litters", "asleep"]
+    assert toy() == 1
+    assert toy.verdicts() == {"litters": "SURVIVED", "asleep": "SURVIVED"}
 
 
 def test_a_process_of_its_own(toy: Toy) -> None:
