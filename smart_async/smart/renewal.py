@@ -12,13 +12,10 @@ section 4.14.
 from __future__ import annotations
 
 from smart_async.errors import (
-    DiscoveryError,
-    IdTokenError,
     OAuthError,
     ProtocolError,
     SessionEndedError,
     SmartError,
-    StoreError,
     TransportError,
 )
 from smart_async.flow import Flow, delete, emit, exclusive, load, now
@@ -29,6 +26,7 @@ from smart_async.smart.binding import Binding, check_registration
 from smart_async.smart.discovery import discover
 from smart_async.smart.scopes import Scopes
 from smart_async.smart.sessions.adopting import adopted, crowded, fresh, latest
+from smart_async.smart.sessions.endings import is_outage
 from smart_async.smart.sessions.place import Place, overwrite, reread
 from smart_async.smart.sessions.record import Record, SessionId, read_record
 from smart_async.smart.sessions.refreshing import insist, refresh_once
@@ -112,21 +110,10 @@ def current_token(session: SessionState) -> Flow[Token]:
     except SmartError as exc:
         instant = yield from now()
         session.failed(exc, instant.monotonic, epoch)
-        if (token := session.usable(instant.wall)) is None or not _passing(exc):
+        if (token := session.usable(instant.wall)) is None or not is_outage(exc):
             raise
         session.postpone(token, _POSTPONED, instant.wall)
         return token
-
-
-def _passing(error: SmartError) -> bool:
-    """Return whether *error* is an outage, and no verdict on the session."""
-    if isinstance(error, SessionEndedError):
-        return False
-    if isinstance(error, IdTokenError) and isinstance(error.__cause__, TransportError):
-        return True  # the token waits in the store until the server's keys can be fetched
-    if isinstance(error, OAuthError | DiscoveryError | IdTokenError):
-        return error.status is not None and (error.status >= 500 or error.status == 429)
-    return isinstance(error, TransportError | StoreError)
 
 
 def renew(session: SessionState, *, after_unknown: bool = False) -> Flow[Token]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import anyio
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
+from smart_async._values import dataclass
 from smart_async.clients._async import AsyncSmartClient
 from smart_async.errors import CallbackError, ConfigurationError, SmartError
 from smart_async.integrations.starlette._errors import OtherUserError, UsedError
@@ -139,10 +138,12 @@ class Finishing:
         try:
             response = await self._answer(request, login, signed_in)
         except Exception:
-            await self._visitors.forget(web)
+            undone = await self._visitors.forget(web, besides=previous)
+            if undone is not None:
+                await revoke(client, undone)
             raise
         if previous is not None:
-            await self._visitors.forget(previous)
+            await self._visitors.forget(previous, besides=web)
         parts.cookies.set_session(response, value)
         return response
 

@@ -16,10 +16,11 @@ from urllib.parse import quote, unquote_to_bytes
 
 from smart_async.limits import URL_LENGTH
 
-__all__ = ("app_root", "browser_path", "local_path")
+__all__ = ("app_root", "browser_path", "home_path", "local_path")
 
 _VISIBLE = re.compile(r"/[!-\[\]-~]*")
 _PATH = re.compile(rb"/(?:[^/\\\x00-\x1f\x7f][^\\\x00-\x1f\x7f]*)?")
+_SAFE = "/:@!$&'()*+,;=~-._"
 _DOTS = frozenset({b".", b".."})
 
 
@@ -55,7 +56,19 @@ def browser_path(scope: Mapping[str, Any]) -> str:
     if root and path != root and not path.startswith(f"{root}/"):
         path = root + path
     query = bytes(scope.get("query_string", b"")).decode("latin-1")
-    return quote(path, safe="/:@!$&'()*+,;=~-._") + (f"?{query}" if query else "")
+    return quote(path, safe=_SAFE) + (f"?{query}" if query else "")
+
+
+def home_path(scope: Mapping[str, Any], below: str) -> str:
+    """
+    Return a page of the app, as the browser knows it.
+
+    Args:
+        scope: The ASGI scope. Some proxies take the root path from a header of the request, so that it is
+            not believed where it would lead elsewhere.
+        below: The path of the page below the root path.
+    """
+    return local_path(quote(app_root(scope), safe=_SAFE) + below) or below
 
 
 def app_root(scope: Mapping[str, Any]) -> str:

@@ -7,11 +7,11 @@ Every value is escaped, although most of them are constants: the next one to be 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from starlette.responses import HTMLResponse, Response
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.messages import parse_url
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from smart_async._values import dataclass
 from smart_async.errors import OAuthError, SmartError
 from smart_async.integrations.starlette._cookies import Cookies
-from smart_async.integrations.starlette._local import app_root, local_path
+from smart_async.integrations.starlette._local import home_path, local_path
 from smart_async.integrations.starlette._pages import Link, Pages, Submit, protect
 from smart_async.integrations.starlette._pending import PendingLogins
 from smart_async.integrations.starlette._places import EHRChoice, Places
@@ -76,7 +76,7 @@ class Parts:
 
     def home(self, request: Request) -> str:
         """Return the path of the start page, as the browser knows it."""
-        return app_root(request.scope) + self.default_return_to
+        return home_path(request.scope, self.default_return_to)
 
     def way_back(self, value: object) -> str | None:
         """

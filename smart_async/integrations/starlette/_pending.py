@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any
 
+from smart_async._values import dataclass
 from smart_async.errors import CallbackError
 from smart_async.integrations.starlette._errors import UsedError
 from smart_async.integrations.starlette._shelf import DamagedError, Shelf, hashed, read_record, written

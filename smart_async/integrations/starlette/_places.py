@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
+from smart_async._values import dataclass
 from smart_async.clients._async import AsyncSmartClient
 from smart_async.clients._registry import AsyncEHRRegistry
 from smart_async.errors import ConfigurationError, LaunchRejectedError

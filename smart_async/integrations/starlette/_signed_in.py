@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import httpx
 
+from smart_async._values import dataclass
 from smart_async.clients._async import AsyncSmartClient
 from smart_async.clients._async_session import AsyncSmartSession
 from smart_async.smart.identity import Identity

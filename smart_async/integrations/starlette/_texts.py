@@ -6,8 +6,7 @@ Nothing that a server or a URL said is quoted. Whoever runs the app finds that i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from smart_async._values import dataclass
 from smart_async.errors import (
     CallbackError,
     ConfigurationError,

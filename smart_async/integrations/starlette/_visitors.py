@@ -18,6 +18,7 @@ from smart_async.integrations.starlette._parts import Parts, logger
 from smart_async.integrations.starlette._sessions import WebSession
 from smart_async.integrations.starlette._shelf import hashed
 from smart_async.integrations.starlette._signed_in import SignedIn
+from smart_async.smart.sessions.endings import is_outage
 from smart_async.smart.tokens import Token
 
 __all__ = ("Visitors", "form_token_of")
@@ -61,6 +62,8 @@ class Visitors:
         try:
             return await self.signed_in(request, web)
         except _ENDED as error:
+            if isinstance(error, IdTokenError) and is_outage(error):
+                raise  # the new token waits in the store until its ID token can be looked at
             logger.warning("A session has ended, %s: %s", type(error).__name__, error)
             await self.forget(web)
             return None
@@ -118,17 +121,20 @@ class Visitors:
             form_token=form_token_of(value),
         )
 
-    async def forget(self, web: WebSession) -> Token | None:
+    async def forget(self, web: WebSession, *, besides: WebSession | None = None) -> Token | None:
         """
         End a session here, and return the token that it had; the EHR is told nothing.
 
         Args:
             web: The session.
+            besides: One that goes on. Where the EHR gave both the same token, it stays, and none is returned.
 
         Raises:
             StoreError: If the store cannot be reached; then the session is still there.
         """
         await self._parts.sessions.end(web.digest)
+        if besides is not None and besides.key == web.key:
+            return None
         try:
             client = self._parts.places.of(web.fhir_base, web.client_id).client
             session = await client.load_session(web.key)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from smart_async.errors import OAuthError, SessionEndedError, StoreError
+from smart_async.errors import (
+    DiscoveryError,
+    IdTokenError,
+    OAuthError,
+    SessionEndedError,
+    SmartError,
+    StoreError,
+    TransportError,
+)
 from smart_async.smart.sessions.record import Record
 from smart_async.smart.sessions.state import SessionState
 
-__all__ = ("ended", "refused", "restless")
+__all__ = ("ended", "is_outage", "refused", "restless")
 
 _SIGN_IN = "Sign the user in again, and give the new token to session.replace()."
 
@@ -31,6 +39,22 @@ def ended(session: SessionState, record: Record) -> SessionEndedError:
         advice=f"{_SIGN_IN} To stay signed in for longer, ask for the scope offline_access.",
         error=record.ended,
     )
+
+
+def is_outage(error: SmartError) -> bool:
+    """
+    Return whether *error* will pass, and is no verdict on the session.
+
+    Args:
+        error: Why there is no new token.
+    """
+    if isinstance(error, SessionEndedError):
+        return False
+    if isinstance(error, IdTokenError) and isinstance(error.__cause__, TransportError):
+        return True  # the token waits in the store until the server's keys can be fetched
+    if isinstance(error, OAuthError | DiscoveryError | IdTokenError):
+        return error.status is not None and (error.status >= 500 or error.status == 429)
+    return isinstance(error, TransportError | StoreError)
 
 
 def refused(error: OAuthError) -> SessionEndedError:

@@ -332,6 +332,17 @@ async def test_behind_a_proxy(make: Make, root_path: str, path: str, asked: str)
         assert (await browser.get(through("/portal/smart/smart-login.css"))).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("root_path", "home"),
+    [("//evil.example", "/"), ("/\\evil.example", "/"), ("/a b/k\u00e4rnten", "/a%20b/k%C3%A4rnten/")],
+)
+async def test_a_root_path_is_not_believed(root_path: str, home: str) -> None:
+    """Some proxies pass on what a request says of it: the start page is on this site all the same."""
+    web = WebApp(after_login=None)
+    scope = {"type": "http", "path": "/", "root_path": root_path, "headers": [], "query_string": b""}
+    assert web.login._parts.home(Request(scope)) == home
+
+
 async def test_at_the_root_of_the_site(make: Make) -> None:
     """A redirect URI without a prefix puts the routes beside the app's own."""
     web = make(redirect_uri=f"{ORIGIN}/callback")
@@ -395,6 +406,7 @@ async def test_after_login_undoes_the_login(error: Exception) -> None:
                 await web.sign_in(browser)
         assert (await browser.get("/")).text == "nobody"
     assert web.client.store.load(kept[0].session.key) is None
+    assert web.sandbox.exchanges[-1].endpoint == "revoke"
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

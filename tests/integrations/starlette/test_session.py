@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from web_app import API, ORIGIN, WebApp, cookies_of, location
 
-from smart_async import ConfigurationError, SmartError, StoreError
+from smart_async import AsyncSmartClient, ConfigurationError, SmartError, StoreError
 from smart_async.integrations.starlette import SignedIn
 from smart_async.interfaces import Lease, Stored
 from smart_async.sandbox import Sandbox
@@ -195,6 +198,62 @@ async def test_an_outage_is_503(make: Make) -> None:
         assert (await browser.get("/chart")).status_code == 503
         web.clock.now += 2
         assert (await browser.get("/chart")).status_code == 200
+
+
+async def test_an_outage_of_the_keys_is_503(make: Make) -> None:
+    """A new token whose ID token cannot be checked just now waits in the store, and so does its user."""
+    web = make(idle=7200)
+    async with web.browser() as browser:
+        await web.sign_in(browser)
+        key = await session_key(web, browser)
+        web.clock.now += 3600
+        web.sandbox.faults.add("rotated_server_keys")
+        web.sandbox.faults.add("unavailable", endpoint="keys", always=True)
+        assert (await browser.get("/chart", headers=API)).status_code == 503
+        assert web.client.store.load(key) is not None
+        web.sandbox.faults.clear()
+        web.clock.now += 100
+        assert (await browser.get("/chart")).status_code == 200
+    assert web.sandbox.replays == []
+
+
+class SameToken:
+    """A transport to an EHR that hands a user's token out again while it is good."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.bodies: list[dict[str, Any]] = []
+
+    async def async_send(self, request: Any, timeouts: Any) -> Any:
+        answer = await self.inner.async_send(request, timeouts)
+        if not request.url.endswith("/token"):
+            return answer
+        self.bodies.append(json.loads(answer.body))
+        again = {name: self.bodies[0][name] for name in ("access_token", "refresh_token")}
+        return replace(answer, body=json.dumps({**self.bodies[-1], **again}).encode())
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_ehr_that_gives_the_same_token_again(fails: bool) -> None:
+    """Signing in anew takes nothing away from the login that has the same token as the one before."""
+    first = WebApp(config={"scope": "launch/patient patient/*.rs offline_access"})
+    transport = SameToken(first.sandbox.transport())
+
+    def hook(request: Request, signed_in: SignedIn) -> None:
+        if fails and len(transport.bodies) > 1:
+            raise ConfigurationError("Not you.")
+
+    client = AsyncSmartClient(first.config, transport=transport, clock=first.clock)
+    web = WebApp(sandbox=first.sandbox, ehrs=client, clock=first.clock, after_login=hook)
+    async with web.browser() as browser:
+        for _ in range(2):
+            await web.sign_in(browser)
+            assert (await browser.get("/")).text == "somebody"
+    assert len(transport.bodies) == 2
+    assert [each.endpoint for each in web.sandbox.exchanges].count("revoke") == 0
 
 
 async def test_an_outage_by_the_hook(framework: str) -> None:
