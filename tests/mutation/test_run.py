@@ -42,6 +42,8 @@ import pytest
 
 from smart_async import gate
 
+LITTER = Path("litter").exists()
+
 
 @pytest.mark.parametrize(("age", "expected"), [(17, False), (18, True), (-1, False)])
 def test_who_is_let_in(age, expected):
@@ -57,8 +59,8 @@ def test_its_end():
 
 
 def test_nothing_lies_about():
-    assert not Path("litter").exists()
-    assert gate.price(20)
+    gate.price(20)
+    assert not LITTER
 """
 OTHER_PROCESS = """
 import subprocess, sys
@@ -222,7 +224,7 @@ def test_verdicts_are_kept(toy: Toy) -> None:
     assert (toy(), toy.judged) == (1, ["killed", "asleep"])
     assert (toy(), toy.judged) == (1, [])
     path = toy.root / "tests" / "test_gate.py"
-    path.write_text(TESTS.replace("gate.price(20)", "assert gate.price(20) == 5"), "utf-8")
+    path.write_text(TESTS.replace("gate.price(20)", "assert gate.price(20) == 5", 1), "utf-8")
     assert (toy("--again"), toy.judged) == (0, ["asleep"])
     path.write_text(path.read_text("utf-8") + "\n", "utf-8")
     assert (toy(), toy.judged) == (0, ["killed", "asleep"])
