@@ -50,8 +50,8 @@ class Effort:
         size: The share of the issue's numbers that is run: of 10,000 tenants, of 5,000 discoveries.
     """
 
-    rounds: int = 21
-    seconds: float = 0.04
+    rounds: int = 75
+    seconds: float = 0.012
     size: float = 1.0
 
     def of(self, number: int) -> int:

@@ -125,7 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="list the rows")
     parser.add_argument("--json", metavar="FILE", help='write the figures there too; "-" is stdout, alone')
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a limit is missed")
-    parser.add_argument("--rounds", type=int, default=21, help=f"rounds of a comparison, at least {MINIMUM}")
+    parser.add_argument(
+        "--rounds", type=int, default=Effort().rounds, help=f"rounds of a comparison, at least {MINIMUM}"
+    )
     options = parser.parse_args(arguments)
     if options.rounds < MINIMUM:
         parser.error(f"--rounds must be at least {MINIMUM}")
