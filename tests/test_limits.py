@@ -85,7 +85,7 @@ def test_values(kind):
 
 
 def test_what_is_left_of_an_operation():
-    """A request within an operation has what is left of it, never more for a discovery, and the rest as it was."""
+    """A request within an operation has what is left of it, a discovery not more than its own limit."""
     before = Timeouts(connect=1.0, read=2.0, write=3.0, pool=4.0, total=30.0, discovery=15.0)
     assert dataclasses.replace(before, total=20.0) == before.within(20.0)
     assert dataclasses.replace(before, total=7.0, discovery=7.0) == before.within(7.0)

@@ -17,19 +17,19 @@ def progress():
 
 def test_it_begins_with_waiting(progress):
     """Before anything is done for it, a request waits."""
-    assert ("waiting", False) == (progress.phase, progress.tunnelled)
+    assert (progress.phase, progress.tunnelled) == ("waiting", False)
 
 
 def test_a_first_byte_is_sent(progress):
     """From the first byte on nobody knows whether the server has seen the request."""
     progress.writes(b"P")
-    assert ("sent", False) == (progress.phase, progress.tunnelled)
+    assert (progress.phase, progress.tunnelled) == ("sent", False)
 
 
 def test_asking_a_proxy_is_not_sending(progress):
     """A proxy that is asked for a way through has not seen the request yet; what follows has left."""
     progress.writes(b"CONNECT ehr.example.com:443 HTTP/1.1\r\n")
-    assert ("tunnelling", True) == (progress.phase, progress.tunnelled)
+    assert (progress.phase, progress.tunnelled) == ("tunnelling", True)
     progress.writes(b"")
     assert progress.phase == "tunnelling"
     progress.writes(b"POST /token HTTP/1.1\r\n")
