@@ -12,7 +12,7 @@ from dataclasses import asdict, field, replace
 from typing import Any
 
 from smart_async._values import dataclass
-from smart_async.errors import StoreError
+from smart_async.errors import ConfigurationError, StoreError
 from smart_async.integrations.starlette._shelf import DamagedError, Shelf, hashed, read_record, written
 from smart_async.smart.tokens import Token
 
@@ -83,13 +83,16 @@ class WebSessions:
         now: Tells Unix seconds.
         idle: Seconds without a request after which one ends.
         lifetime: Seconds after which one ends in any case.
+
+    Raises:
+        ConfigurationError: If one of the times is no positive number.
     """
 
     def __init__(self, shelf: Shelf, now: Callable[[], float], *, idle: float, lifetime: float) -> None:
         self._shelf = shelf
         self._now = now
-        self._idle = idle
-        self._lifetime = lifetime
+        self._idle = _seconds(idle, "idle")
+        self._lifetime = _seconds(lifetime, "lifetime")
 
     async def begin(self, session: WebSession) -> None:
         """
@@ -147,3 +150,9 @@ class WebSessions:
     async def end(self, digest: str) -> None:
         """Forget a session."""
         await self._shelf.delete(digest)
+
+
+def _seconds(value: float, field: str) -> float:
+    if type(value) not in (int, float) or not 0 < value < float("inf"):
+        raise ConfigurationError(f"{field} is a positive number of seconds.", field=field)
+    return float(value)

@@ -11,24 +11,22 @@ from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Router
 
 from smart_async.clients._async import AsyncSmartClient
 from smart_async.clients._parts import check_clock
 from smart_async.clients._registry import AsyncEHRRegistry
 from smart_async.errors import ConfigurationError, SmartError
-from smart_async.integrations.starlette._beginning import Beginning
+from smart_async.integrations.starlette._answers import Answers, is_page
 from smart_async.integrations.starlette._cookies import Cookies
 from smart_async.integrations.starlette._errors import NotSignedInError, UnavailableError
-from smart_async.integrations.starlette._finishing import Finishing
-from smart_async.integrations.starlette._leaving import Leaving
 from smart_async.integrations.starlette._local import browser_path, local_path
-from smart_async.integrations.starlette._pages import STYLE, Pages, protect
+from smart_async.integrations.starlette._pages import Pages
 from smart_async.integrations.starlette._parts import AfterLogin, ChooseEHR, OnFailure, Parts
 from smart_async.integrations.starlette._pending import PendingLogins
 from smart_async.integrations.starlette._places import EHRChoice, Places
 from smart_async.integrations.starlette._pool import Pool
+from smart_async.integrations.starlette._routes import STYLE_PATH, Endpoint, login_routes
 from smart_async.integrations.starlette._sessions import WebSessions
 from smart_async.integrations.starlette._shelf import Shelf, check_store
 from smart_async.integrations.starlette._signed_in import SignedIn
@@ -44,10 +42,6 @@ if TYPE_CHECKING:
     from smart_async.integrations.jwks import Rings
 
 __all__ = ("SmartLogin",)
-
-_STYLE = "/smart-login.css"
-
-Endpoint = Callable[..., Awaitable[Any]]
 
 
 class SmartLogin:
@@ -140,14 +134,9 @@ class SmartLogin:
         self._parts = Parts(
             places=places,
             pendings=PendingLogins(Shelf(_pending_store(pending_store, store), "pending"), now, new_id),
-            sessions=WebSessions(
-                Shelf(store, "session"),
-                now,
-                idle=_seconds(idle, "idle"),
-                lifetime=_seconds(lifetime, "lifetime"),
-            ),
+            sessions=WebSessions(Shelf(store, "session"), now, idle=idle, lifetime=lifetime),
             cookies=cookies,
-            pages=Pages(places.prefix + _STYLE, framed),
+            pages=Pages(places.prefix + STYLE_PATH, framed),
             pool=Pool(http_transport),
             now=now,
             new_id=new_id,
@@ -158,7 +147,8 @@ class SmartLogin:
         )
         self._ehrs = ehrs
         self._visitors = Visitors(self._parts)
-        self._make_routes = functools.partial(_routes, self._parts, self._visitors, callback_path, jwks)
+        self._answers = Answers(self._parts, self.session)
+        self._make_routes = functools.partial(login_routes, self._parts, self._visitors, callback_path, jwks)
 
     @property
     def prefix(self) -> str:
@@ -207,7 +197,7 @@ class SmartLogin:
         # No mount: inside of one, Starlette finds nothing where a root path is not in the path as well.
         app.router.routes.extend(self._make_routes(self.prefix if path is None else path))
         for kind in (NotSignedInError, UnavailableError, SmartError):
-            app.add_exception_handler(kind, self._answer)
+            app.add_exception_handler(kind, self._answers.answer)
         inner = app.router.lifespan_context
 
         @asynccontextmanager
@@ -283,95 +273,20 @@ class SmartLogin:
                 signed_in = await self.session(request)
                 return await (endpoint(request, signed_in) if wanted > 1 else endpoint(request))
             except (NotSignedInError, UnavailableError, SmartError) as error:
-                return await self._answer(request, error)
+                return await self._answers.answer(request, error)
 
         return guarded
 
     def _not_signed_in(self, request: Request) -> NotSignedInError:
         # What was posted cannot be repeated after the login, so then the start page has to do.
         path = browser_path(request.scope) if request.method in ("GET", "HEAD") else None
-        return NotSignedInError(self.login_url(path), page=_is_page(request))
-
-    async def _answer(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, SmartError):
-            error = await self._why(request, error)
-        if isinstance(error, UnavailableError):
-            return await self._unavailable(request, error)
-        if not isinstance(error, NotSignedInError):
-            raise error
-        if error.page:
-            return protect(PlainTextResponse("", 303), error.headers)
-        content = {"error": "not_signed_in", "login": error.login_url}
-        return protect(JSONResponse(content, 401), error.headers)
-
-    async def _why(self, request: Request, error: SmartError) -> Exception:
-        """Return what an error in the middle of a request means: perhaps the session has ended."""
-        if getattr(request.state, "signed_in", None) is None:
-            return error
-        try:
-            _ = await self.session(request)
-        except (NotSignedInError, UnavailableError) as reason:
-            return reason
-        return error
-
-    async def _unavailable(self, request: Request, error: UnavailableError) -> Response:
-        if _is_page(request) or self._parts.on_failure is not None:
-            response = await self._parts.failed(request, error.error)
-            return protect(response, error.headers) if response.status_code >= 500 else response
-        return protect(JSONResponse({"error": "temporarily_unavailable"}, 503), error.headers)
-
-
-def _routes(
-    parts: Parts, visitors: Visitors, callback_path: str, jwks: Rings | None, path: str
-) -> list[BaseRoute]:
-    beginning, finishing = Beginning(parts, visitors), Finishing(parts, visitors)
-    leaving = Leaving(parts, visitors)
-    routes: list[BaseRoute] = [
-        _route(f"{path}/launch", beginning.launch, "GET"),
-        _route(f"{path}/login", beginning.login, "GET"),
-        _route(f"{path}{callback_path}", finishing.callback, "GET", "POST"),
-        _route(f"{path}{callback_path}/{{name}}", finishing.callback, "GET", "POST"),
-        _route(f"{path}/logout", leaving.logout, "GET", "POST"),
-        _route(f"{path}{_STYLE}", _style, "GET"),
-    ]
-    if jwks is not None:
-        from smart_async.integrations.jwks import jwks_app
-
-        routes.append(Route(f"{path}/jwks.json", jwks_app(jwks)))
-    return routes
-
-
-def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:
-    route = Route(path, endpoint, methods=methods)
-    # Starlette adds HEAD to GET. Whoever only looks at a link must not begin or use up a login with it.
-    route.methods = set(methods)
-    return route
-
-
-async def _style(request: Request) -> Response:
-    del request
-    headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
-    return Response(STYLE, media_type="text/css", headers=headers)
-
-
-def _is_page(request: Request) -> bool:
-    """Return whether a person waits for a page, and not a script for data."""
-    mode = request.headers.get("sec-fetch-mode")
-    if mode is not None:
-        return mode == "navigate"
-    return "text/html" in request.headers.get("accept", "")
+        return NotSignedInError(self.login_url(path), page=is_page(request))
 
 
 def _pending_store(given: TokenStore | None, store: TokenStore) -> TokenStore:
     if given is not None:
         return check_store(given, "pending_store")
     return MemoryStore(max_entries=WEB_PENDING_BROWSERS) if isinstance(store, MemoryStore) else store
-
-
-def _seconds(value: float, field: str) -> float:
-    if type(value) not in (int, float) or not 0 < value < float("inf"):
-        raise ConfigurationError(f"{field} is a positive number of seconds.", field=field)
-    return float(value)
 
 
 def _check_hooks(**hooks: object) -> None:
