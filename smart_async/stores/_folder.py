@@ -21,9 +21,16 @@ from smart_async.errors import StoreError
 
 __all__ = ("Folder", "OpenFolder", "draft_name")
 
-_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+def _flags(*names: str) -> int:
+    """Return the flags of `os.open` with these names. Windows has none of them; it imports this, no more."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
+# Python opens everything so that no program started later inherits it.
+_SAFE = _flags("O_NOFOLLOW")
 # A FIFO is opened without waiting for its other end, and refused afterwards.
-_QUIET = _SAFE | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_QUIET = _SAFE | _flags("O_NONBLOCK", "O_NOCTTY")
 _NOT_OWNER = stat.S_IRWXG | stat.S_IRWXO
 _OWN_FILE = 0o600
 _OWN_FOLDER = 0o700
@@ -108,7 +115,7 @@ class OpenFolder:
         try:
             fd = os.open(name, flags | _QUIET, dir_fd=self.fd)
         except OSError as exc:
-            if exc.errno in (errno.ELOOP, getattr(errno, "EMLINK", None)):
+            if exc.errno in (errno.ELOOP, errno.EMLINK):
                 raise self._refuse(name, "is a symbolic link", "rm") from None
             raise
         try:
@@ -166,7 +173,7 @@ class Folder:
     def open(self) -> Generator[OpenFolder]:
         """Open and judge the folder; what goes wrong with files in it becomes a `StoreError`."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _SAFE)
+            fd = os.open(self.path, os.O_RDONLY | _flags("O_DIRECTORY") | _SAFE)
             try:
                 self._judge(os.fstat(fd))
                 yield OpenFolder(fd, self.path)

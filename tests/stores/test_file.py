@@ -116,8 +116,19 @@ class TestFolder:
             (tmp_path / "a" / "b", "No such file or directory"),
             (f"{tmp_path}/\0", "it is not a valid path"),
         ]:
-            with pytest.raises(StoreError, match=reason):
+            with pytest.raises(StoreError, match=reason) as caught:
                 FileStore(path)
+            assert ascii(str(path)) in caught.value.message
+
+    def test_a_failure_without_a_text(self, tmp_path, monkeypatch):
+        """What the system gives no words for is called by its type."""
+
+        def failing(*args, **options):
+            raise BlockingIOError
+
+        monkeypatch.setattr(Path, "mkdir", failing)
+        with pytest.raises(StoreError, match="cannot be made: BlockingIOError"):
+            FileStore(tmp_path / "tokens")
 
     def test_a_folder_that_goes_away(self, store, folder):
         """Once the folder is gone every call says so, and none makes another one."""
@@ -198,6 +209,35 @@ class TestIntruders:
             with pytest.raises(StoreError, match=said):
                 call()
         assert (folder / RECORD).lstat() == before
+
+    def test_what_to_do(self, store, folder, tmp_path):
+        """The advice is a command that can be pasted, and names the file where there is none."""
+        version = store.save(KEY, b"1", expected=None)
+        path = folder / RECORD
+        for put, said, todo in (
+            (readable, "can be reached by others than its owner (mode 0644)", f"Run: chmod 600 {path}"),
+            (symlink, "is a symbolic link", f"Run: rm {path}"),
+            (fifo, "is not a plain file", "Remove it"),
+        ):
+            put(path, tmp_path / "outside")
+            with pytest.raises(StoreError) as caught:
+                store.save(KEY, b"2", expected=version)
+            assert caught.value.message == f"In the token store, {path} {said}; nothing of it was used."
+            assert caught.value.advice.endswith(f"may be known or forged. {todo}")
+
+    def test_a_way_with_blanks(self, tmp_path):
+        """A command in the advice is quoted for the shell."""
+        folder = tmp_path / "my tokens"
+        store = FileStore(folder)
+        store.save(KEY, b"1", expected=None)
+        (folder / RECORD).chmod(0o644)
+        with pytest.raises(StoreError) as caught:
+            store.load(KEY)
+        assert caught.value.advice.endswith(f"chmod 600 '{folder / RECORD}'")
+        folder.chmod(0o755)
+        with pytest.raises(StoreError) as caught:
+            store.load(KEY)
+        assert caught.value.advice.endswith(f"chmod 700 '{folder}'")
 
     @pytest.mark.parametrize("name", [LOCK, LEASE])
     def test_instead_of_a_lock(self, store, folder, tmp_path, intruder, name):
@@ -297,6 +337,27 @@ class TestDamage:
         monkeypatch.setattr(file, "_writing", repaired)
         assert store.load(KEY) == Stored(b"token", version)
 
+    def test_damage_is_judged_undisturbed(self, store, folder, monkeypatch):
+        """Who finds damage waits for whoever is writing that key before anything is set aside."""
+        store.save(KEY, b"token", expected=None)
+        damage(folder / RECORD, lambda data: b"")
+        monkeypatch.setattr(file, "_WRITE_WAIT", 0.05)
+        writing = pytest.raises(StoreError, match="has been writing the same token")
+        with store._folder.open() as opened, file._writing(opened, DIGEST), writing:
+            store.load(KEY)
+        assert (folder / RECORD).exists()
+
+    def test_no_more_is_read_than_a_record(self, store, monkeypatch):
+        """Of a file, the largest record is read and one byte more, by which it is too large; or one byte."""
+        sizes, read = [], _folder.OpenFolder.read
+        monkeypatch.setattr(
+            _folder.OpenFolder, "read", lambda *args: (sizes.append(args[-1]), read(*args))[1]
+        )
+        store.save(KEY, b"token", expected=None)
+        store.load(KEY)
+        store.delete(KEY)
+        assert sizes == [1024 * 1024 + 2 * 1024 + 1] * 2 + [1]
+
     def test_a_later_format_is_left_alone(self, store, folder):
         """What a later version of the library wrote stays where it is, and the error says what to do."""
         store.save(KEY, b"token", expected=None)
@@ -320,6 +381,38 @@ class TestDisk:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert store.load(KEY) == Stored(b"old", version)
         assert set(modes(folder)) == {RECORD, LOCK}
+
+    def test_a_draft_is_ours_and_new(self, store, folder, monkeypatch):
+        """A draft has the name that sweeping looks for, is ours alone at once, and never an existing file."""
+        seen, fchmod, replace = [], os.fchmod, os.replace
+
+        def judged(fd, mode):
+            seen.append(stat.S_IMODE(os.fstat(fd).st_mode))
+            fchmod(fd, mode)
+
+        def named(source, target, **options):
+            seen.append(file._DRAFT.fullmatch(source)[1])
+            replace(source, target, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fchmod", judged)
+            patch.setattr(os, "replace", named)
+            store.save(KEY, b"1", expected=None)
+        assert seen == [0o600, 0o600, DIGEST]
+        (folder / "draft").write_bytes(b"theirs")
+        for draft in ("draft", "link"):
+            (folder / "link").symlink_to(folder / "elsewhere")
+            with store._folder.open() as opened, pytest.raises(FileExistsError):
+                opened.replace("name", draft, b"ours")
+            (folder / "link").unlink(missing_ok=True)
+        assert {path.name for path in folder.iterdir()} == {RECORD, LOCK}
+
+    def test_a_link_is_looked_at_itself(self, store, folder):
+        """Whether a name is free is not asked of what it leads to."""
+        (folder / "link").symlink_to(folder / "nowhere")
+        with store._folder.open() as opened:
+            assert stat.S_ISLNK(opened.look("link").st_mode)
+            assert opened.look("nowhere") is None
 
     def test_no_room_for_a_lease(self, store, monkeypatch):
         """If a lease's number cannot be written there is no lease, and no lock stays behind."""
@@ -371,6 +464,21 @@ class TestDrafts:
         assert [path.exists() for path in gone] == [False, False]
         assert [path.exists() for path in (*kept, link, folder / RECORD)] == [True] * 4
 
+    def test_ten_minutes(self, store, folder, monkeypatch):
+        """A draft of ten minutes stays, and one that is older does not; sweeps keep the same pace."""
+        monkeypatch.setattr(time, "time", lambda: 1_750_000_000.0)
+        kept, gone = self.draft(folder, age=600), self.draft(folder, age=600.25)
+        clock = iter([1000.0, 1600.0, 1600.25, 1600.25])
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "monotonic", lambda: next(clock))
+            store._sweep()
+            assert (kept.exists(), gone.exists()) == (True, False)
+            later = self.draft(folder, age=601)
+            store._sweep_now_and_then()
+            assert later.exists()
+            store._sweep_now_and_then()
+            assert not later.exists()
+
     def test_not_while_somebody_writes(self, store, folder):
         """A draft whose key is being written is in use, however old the clock says it is."""
         draft = self.draft(folder, age=86400)
@@ -390,10 +498,11 @@ class TestDrafts:
         store.save(KEY, b"2", expected=version)
         assert not draft.exists()
 
-    def test_a_draft_that_cannot_be_removed_is_in_nobodys_way(self, store, folder):
+    @pytest.mark.parametrize("obstacle", [Path.mkdir, lambda path: path.symlink_to("/nowhere")])
+    def test_a_draft_that_cannot_be_removed_is_in_nobodys_way(self, store, folder, obstacle):
         """Sweeping fails silently: the next one tries again."""
         draft = self.draft(folder, age=86400)
-        (folder / LOCK).mkdir()
+        obstacle(folder / LOCK)
         FileStore(folder)
         assert draft.exists()
 
@@ -434,6 +543,14 @@ class TestLocks:
         assert first.fence < second.fence < third.fence
         third.release()
 
+    def test_the_first_number(self, store, folder, monkeypatch):
+        """It is the clock's, in microseconds: above those of a file that was removed."""
+        monkeypatch.setattr(time, "time_ns", lambda: 1_750_000_000_123_456_789)
+        assert store.acquire(KEY, wait=0).fence == 1_750_000_000_123_456
+        monkeypatch.setattr(time, "time_ns", lambda: 0)
+        (folder / LEASE).write_bytes(b"garbage")
+        assert store.acquire(KEY, wait=0).fence == 1
+
     def test_a_clock_that_goes_back(self, store, monkeypatch):
         """Numbers grow though the clock does not."""
         first = store.acquire(KEY, wait=0)
@@ -457,6 +574,14 @@ class TestLocks:
             for call in (all_calls(store)["save"], all_calls(store)["delete"]):
                 with pytest.raises(StoreError, match="has been writing the same token"):
                     call()
+
+    def test_the_wait_for_a_writer(self, store, monkeypatch):
+        """A write waits ten seconds for the one before it."""
+        waits = []
+        monkeypatch.setattr(file, "retry_until", lambda attempt, wait: waits.append(wait))
+        with pytest.raises(StoreError, match=r"for 10 seconds\."):
+            store.save(KEY, b"1", expected=None)
+        assert waits == [10.0]
 
     def test_a_lock_file_that_goes_away_while_it_is_opened(self, store, folder, monkeypatch):
         """Who finds that the file has just been removed tries again."""
@@ -507,6 +632,7 @@ class TestLocks:
             store.acquire(KEY, wait=0)
         os.close(parents)
         store.acquire(KEY, wait=0).release()
+        lease._lock.after_fork()  # of a child of that child: there is nothing to drop
 
     def test_no_descriptor_leaks(self, store, folder):
         """Calls that succeed and calls that fail close what they opened."""
