@@ -7,9 +7,10 @@ wait has an async twin whose method starts with `async_`, so that one class can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TypeVar, runtime_checkable
 
+from smart_async._values import dataclass
 from smart_async.limits import Timeouts
 from smart_async.messages import Request, Response, Secret
 

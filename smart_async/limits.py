@@ -8,7 +8,7 @@ only by a broken or hostile server.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from smart_async._values import dataclass
 
 __all__ = (
     "ASSERTION_BACKDATE",

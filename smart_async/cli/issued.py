@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from smart_async._values import dataclass
 from smart_async.cli.options import Json
 from smart_async.cli.output import console, finding_members, note, print_json
 from smart_async.cli.tables import heading, members_table

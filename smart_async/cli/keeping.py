@@ -13,12 +13,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
 
+from smart_async._values import dataclass
 from smart_async.clients import SmartClient
 from smart_async.clients._session import SmartSession
 from smart_async.errors import ConfigurationError, ProtocolError, SessionEndedError, StoreError

@@ -7,10 +7,10 @@ Spec: RFC 8252, sections 7.3 and 8.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.messages import is_loopback
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from smart_async._values import dataclass
 from smart_async.cli.groups import expanded
 from smart_async.cli.keys import Algorithm, read_key
 from smart_async.cli.options import Json

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smart_async._values import dataclass
 from smart_async.cli.options import Json
 from smart_async.cli.output import console, print_json
 from smart_async.cli.tables import heading, members_table

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from smart_async._values import dataclass
 from smart_async.cli.appserver import AppServer
 from smart_async.errors import ProtocolError
 from smart_async.keys import SigningKey

@@ -6,9 +6,10 @@ import hashlib
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import parse_qsl, urlsplit
 
+from smart_async._values import dataclass
 from smart_async.cli.masking import Masker
 from smart_async.errors import ProtocolError
 from smart_async.messages import FORM, Headers, JSONObject, as_object, strict_loads

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from smart_async._values import dataclass
 from smart_async.cli.options import (
     AllowInsecureLoopback,
     CaFile,

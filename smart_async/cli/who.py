@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from smart_async._values import dataclass
 from smart_async.cli.keys import Algorithm, read_key
 from smart_async.cli.private import read_private
 from smart_async.cli.way import Way

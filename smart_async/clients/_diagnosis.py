@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from smart_async._values import dataclass
 from smart_async.clients._drivers import AsyncPerformer, Performer, drive, drive_async
 from smart_async.clients._parts import check_clock, check_limits, check_timeouts, new_state
 from smart_async.clients._tls import look_at_tls

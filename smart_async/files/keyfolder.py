@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.files.keyfiles import PassphraseSource, load_signing_key
 from smart_async.keys import KeyRing, SigningKey

@@ -10,10 +10,10 @@ Spec: RFC 7518, section 3.1.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.keys.given import (
     file_name_error,

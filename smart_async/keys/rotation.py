@@ -9,10 +9,10 @@ what turns a rotation into an outage.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from smart_async._values import dataclass
 
 __all__ = ("Finding", "Severity")
 

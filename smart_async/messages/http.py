@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 from urllib.parse import quote_plus
 
+from smart_async._values import dataclass
 from smart_async.limits import DOCUMENT_BYTES
 
 __all__ = ("FORM", "Headers", "Purpose", "Request", "Response", "form_body")

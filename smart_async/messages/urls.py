@@ -12,10 +12,10 @@ import ipaddress
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urljoin
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.limits import URL_LENGTH
 

@@ -14,9 +14,10 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.keys.algorithms import Algorithm
 from smart_async.signers._public import load_extra

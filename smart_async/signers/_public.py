@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.keys.algorithms import CURVES, Algorithm, choose_algorithm, curve_name
 from smart_async.keys.jwks import PRIVATE_MEMBERS, public_jwk, public_key

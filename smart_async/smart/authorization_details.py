@@ -7,8 +7,8 @@ Spec: SMART App Launch 2.2, scopes-and-launch-context (authorization_details, ex
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.messages import JSON, Finding, JSONObject, as_list, as_object, parse_url, same_base
 from smart_async.smart.launch import LaunchContext, parse_launch_context

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, TokenOriginError
 from smart_async.interfaces import AccessToken
 from smart_async.messages import parse_url

@@ -9,8 +9,8 @@ has changed since is not believed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, EndpointChangedError
 from smart_async.messages import parse_url, same_base
 from smart_async.smart.config import SmartConfig

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
+from smart_async._values import dataclass
 from smart_async.errors import ProtocolError
 from smart_async.limits import CHALLENGE_BYTES, CHALLENGE_PARAMETERS
 

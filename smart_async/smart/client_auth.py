@@ -8,9 +8,10 @@ rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, cast
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.interfaces import AsyncSigner, Signer

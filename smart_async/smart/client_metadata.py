@@ -7,9 +7,10 @@ Spec: RFC 7591, section 2; OpenID Connect Dynamic Client Registration 1.0, secti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Self, cast
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.keys import Publishable, public_jwks
 from smart_async.smart.metadata_checks import checked, endpoints_of

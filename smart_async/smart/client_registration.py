@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.messages import Finding, JSONObject, Secret, as_object, discreet, same_base
 from smart_async.smart.binding import Binding, origin_of

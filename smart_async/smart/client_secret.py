@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote_plus
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.flow import Flow
 from smart_async.messages import Secret, discreet_init

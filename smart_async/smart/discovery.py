@@ -7,10 +7,11 @@ Spec: SMART App Launch 2.2, conformance (using `.well-known`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from sys import intern
 from typing import Any
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, DiscoveryError
 from smart_async.flow import Flow, now
 from smart_async.limits import METADATA_TTL, METADATA_TTL_MAX, Limits

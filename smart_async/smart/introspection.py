@@ -7,8 +7,9 @@ Spec: SMART App Launch 2.2, token introspection; RFC 7662.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.flow import Flow, send
 from smart_async.limits import Limits

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeGuard
 from urllib.parse import parse_qsl, urlsplit
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, LaunchRejectedError
 from smart_async.limits import CALLBACK_BYTES, CALLBACK_PARAMETER_BYTES
 from smart_async.messages import (

@@ -10,9 +10,10 @@ Spec: SMART App Launch 2.2, conformance (`.well-known/smart-configuration`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, DiscoveryError
 from smart_async.messages import (
     JSON,

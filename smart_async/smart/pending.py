@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.limits import GET_URL_LENGTH
 from smart_async.messages import Finding, Secret, discreet, parse_url, strict_loads

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from smart_async._values import dataclass
 from smart_async.keys import thumbprint
 from smart_async.messages import Finding, clean_text
 from smart_async.smart.client_metadata import ClientMetadata

@@ -11,8 +11,8 @@ Spec: RFC 9110, section 9.2.2; RFC 6749, section 4.1.2 (a code used twice).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from smart_async._values import dataclass
 from smart_async.errors import TransportError
 from smart_async.flow import Flow, emit, now, send, sleep
 from smart_async.limits import RETRY_AFTER_MAX, RETRY_PAUSE, RETRY_PAUSE_MAX

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from smart_async._values import dataclass
 from smart_async.keys.jwks import VerificationKey
 from smart_async.limits import JWKS_STALE, Limits
 from smart_async.smart.config import SmartConfig

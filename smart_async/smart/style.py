@@ -7,8 +7,9 @@ Spec: SMART App Launch 2.2, scopes-and-launch-context (smart_style_url, experime
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.flow import Flow
 from smart_async.limits import Limits

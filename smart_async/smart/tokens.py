@@ -10,8 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.limits import TOKEN_BYTES
 from smart_async.messages import JSON, Finding, JSONObject, Secret, as_object, discreet, same_base

@@ -9,9 +9,9 @@ Sites differ by version and set-up: check a preset against yours, and override i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 
 __all__ = ("PRESETS", "Preset", "preset_values")

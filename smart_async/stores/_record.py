@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from smart_async._values import dataclass
 from smart_async.errors import ProtocolError, StoreError
 from smart_async.limits import STORED_BYTES
 from smart_async.messages import JSONObject, as_object, strict_loads

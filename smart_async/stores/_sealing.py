@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:

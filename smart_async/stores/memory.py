@@ -6,8 +6,9 @@ import contextlib
 import itertools
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, StoreError
 from smart_async.interfaces import Lease, Stored
 from smart_async.limits import MEMORY_STORE_ENTRIES

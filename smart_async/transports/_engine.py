@@ -13,9 +13,10 @@ import importlib.util
 import os
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NoReturn
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.messages import Secret, clean_text
 from smart_async.transports._environment import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.interfaces import AsyncTransport, Transport
 from smart_async.limits import Timeouts

@@ -7,9 +7,9 @@ Where a check has seen more than the general sentence says, it says that in its 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from smart_async._values import dataclass
 from smart_async.smart.diagnosis.causes_client import CLIENT_CAUSES
 from smart_async.smart.diagnosis.causes_registration import REGISTRATION_CAUSES
 from smart_async.smart.diagnosis.causes_server import SERVER_CAUSES

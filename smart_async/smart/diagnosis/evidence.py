@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
+from smart_async._values import dataclass
 from smart_async.errors import ProtocolError, SmartError, TransportError
 from smart_async.interfaces import AsyncSigner, Signer
 from smart_async.messages import JSON, Finding, Response, strict_loads

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from smart_async._values import dataclass
 from smart_async.errors import (
     CallbackError,
     ConfigurationError,

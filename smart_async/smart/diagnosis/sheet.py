@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from smart_async._values import dataclass
 from smart_async.smart.diagnosis.catalogue import cause
 from smart_async.smart.diagnosis.report import Cause, Certainty, Check, Status
 

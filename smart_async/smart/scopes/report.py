@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from smart_async._values import dataclass
 
 if TYPE_CHECKING:
     from smart_async.smart.scopes.collection import Scopes

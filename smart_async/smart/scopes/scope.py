@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Self, cast
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
 from smart_async.smart.scopes.grammar import (
     INTERACTIONS,
