@@ -17,9 +17,10 @@ Inside a flow always write `yield from`: a flow that is only called does nothing
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias, TypeVar
 
+from smart_async._values import dataclass
 from smart_async.interfaces import AsyncSigner, Signer, Stored
 from smart_async.messages import Event, Request, Response
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, TypeVar, cast
 
+from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, ProtocolError
 from smart_async.keys.algorithms import CURVES, Algorithm, ec_curve
 from smart_async.keys.base64url import b64url_encode, number, octets

@@ -8,9 +8,11 @@ Nothing in a report is secret. Assertions stand in it decoded and without their 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
+
+from smart_async._values import dataclass
 
 __all__ = ("Cause", "Certainty", "Check", "Diagnosis", "Status")
 

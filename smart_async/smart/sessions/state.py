@@ -6,9 +6,10 @@ Reading it takes no lock: what belongs together is one tuple, and that is replac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import inf
 
+from smart_async._values import dataclass
 from smart_async.errors import SmartError
 from smart_async.limits import RENEWAL_LEAD, RENEWAL_LEAD_SHARE
 from smart_async.messages import Secret
