@@ -80,8 +80,8 @@ class AsyncSmartClient:
     ) -> None:
         self._state = new_state(config, limits, entropy)
         timeouts, clock = check_timeouts(timeouts), check_clock(clock)
-        self._owned = not isinstance(transport, AsyncTransport)
         self._transport = self._open(transport)
+        self._owned = self._transport is not transport
         self._perform = AsyncPerformer(
             self._transport, timeouts, clock, OpenedStore(store), check_listener(on_event)
         )

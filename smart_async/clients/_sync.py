@@ -81,8 +81,8 @@ class SmartClient:
         self._state = new_state(config, limits, entropy)
         check_signer(config)
         timeouts, clock = check_timeouts(timeouts), check_clock(clock)
-        self._owned = not isinstance(transport, Transport)
         self._transport = self._open(transport)
+        self._owned = self._transport is not transport
         self._perform = Performer(
             self._transport, timeouts, clock, OpenedStore(store), check_listener(on_event)
         )

@@ -8,10 +8,11 @@ registration; it is immutable and can be shared between clients, threads and eve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
+from smart_async._values import dataclass
 from smart_async.limits import ASSERTION_BACKDATE, ASSERTION_LIFETIME, RETRY_ATTEMPTS
 from smart_async.messages import discreet_init
 from smart_async.smart.client_auth import ClientAuth
@@ -23,6 +24,7 @@ __all__ = ("SmartConfig",)
 T = TypeVar("T")
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_UNCHANGING = frozenset({str, bool, int, tuple, type(None)})
 
 
 class _Unset:
@@ -177,19 +179,15 @@ class SmartConfig:
     def __post_init__(self) -> None:
         """Fill in what was left out, then check every field, before the first request can go wrong."""
         preset: Mapping[str, object] = {} if self.vendor is None else preset_values(self.vendor)
-        for knob in fields(self):
-            value = getattr(self, knob.name)
-            if isinstance(value, _Unset):
-                value = preset.get(knob.name, value.default)
-            # A copy of what is mutable, so that nothing changes a configuration after it has been checked.
-            if isinstance(value, Mapping):
-                given = dict(cast("Mapping[str, object]", value))
-                # Nearly all are empty, and one empty mapping serves ten thousand tenants.
-                value = MappingProxyType(given) if given else _NOTHING
-            elif isinstance(value, list):
-                value = tuple(cast("list[object]", value))
-            self._set(knob.name, value)
-        self._set("trusted_origins", check_config(self))
+        for name in SmartConfig.__slots__:
+            given = value = getattr(self, name)
+            if type(value) is _Unset:
+                value = preset.get(name, value.default)
+            if type(value) not in _UNCHANGING:
+                value = _frozen(value)
+            if value is not given:
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "trusted_origins", check_config(self))
         self.client_auth.check(self)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -201,8 +199,14 @@ class SmartConfig:
         }
         return _made, (plain,)
 
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
+
+def _frozen(value: object) -> object:
+    # A copy of what is mutable, so that nothing changes a configuration after it has been checked.
+    if isinstance(value, Mapping):
+        members = dict(cast("Mapping[str, object]", value))
+        # Nearly all are empty, and one empty mapping serves ten thousand tenants.
+        return MappingProxyType(members) if members else _NOTHING
+    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
 
 
 def _made(values: dict[str, Any]) -> SmartConfig:

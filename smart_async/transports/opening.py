@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from smart_async.errors import ConfigurationError
 from smart_async.interfaces import AsyncTransport, Transport
@@ -50,7 +50,7 @@ def open_transport(
     from smart_async.transports.httpx import HttpxTransport
     from smart_async.transports.httpx2 import Httpx2Transport
 
-    if isinstance(transport, Transport):
+    if _is_transport(transport):
         _refuse_http_client(transport)
         return transport
     kinds = {"httpx": HttpxTransport, "httpx2": Httpx2Transport}
@@ -99,7 +99,7 @@ def open_async_transport(
     from smart_async.transports.httpx import AsyncHttpxTransport
     from smart_async.transports.httpx2 import AsyncHttpx2Transport
 
-    if isinstance(transport, AsyncTransport):
+    if _is_async_transport(transport):
         return transport
     kinds = {"httpx": AsyncHttpxTransport, "httpx2": AsyncHttpx2Transport}
     kind = _choose(transport, kinds, needs="async_send() and aclose()", client="AsyncSmartClient")
@@ -113,6 +113,15 @@ def open_async_transport(
         trust_env=trust_env,
     )
     return made
+
+
+# For each tenant's client, and to ask the protocol takes ten times as long.
+def _is_transport(given: object) -> TypeGuard[Transport]:
+    return hasattr(given, "send") and hasattr(given, "close")
+
+
+def _is_async_transport(given: object) -> TypeGuard[AsyncTransport]:
+    return hasattr(given, "async_send") and hasattr(given, "aclose")
 
 
 def _refuse_http_client(transport: object) -> None:
