@@ -21,6 +21,7 @@ class Clock:
 
     def sleep(self, seconds):
         assert seconds > 0
+        assert len(self.pauses) < 100
         self.pauses.append(seconds)
         self.now += seconds
 

@@ -739,3 +739,96 @@ def test_reading_takes_no_lock(store):
         reader.start()
         reader.join(10)
         assert done == [Stored(b"1", version)]
+
+
+class TestPrune:
+    """What was not saved for long is forgotten when somebody says so, and never by itself."""
+
+    @staticmethod
+    def age(folder, name, seconds):
+        """Make a file older."""
+        then = time.time() - seconds
+        os.utime(folder / name, (then, then))
+
+    def test_what_is_old_goes(self, store, folder):
+        """The record and the files of its locks; the key is then as if it had never been there."""
+        store.save(KEY, b"old", expected=None)
+        store.acquire(KEY, wait=0).release()
+        store.save("other", b"new", expected=None)
+        self.age(folder, RECORD, 100)
+        assert store.prune(time.time() - 50) == 1
+        assert (store.load(KEY), store.load("other").data) == (None, b"new")
+        assert not [name for name in modes(folder) if name.startswith(DIGEST)]
+        assert store.save(KEY, b"again", expected=None) is not None
+
+    def test_what_is_new_stays(self, store, folder):
+        """A moment is a limit that is kept to."""
+        store.save(KEY, b"1", expected=None)
+        assert store.prune(os.stat(folder / RECORD).st_mtime) == 0
+        assert store.load(KEY).data == b"1"
+        assert store.prune(os.stat(folder / RECORD).st_mtime + 1) == 1
+
+    @pytest.mark.parametrize("name", [LOCK, LEASE])
+    def test_what_is_in_use_stays(self, store, folder, name):
+        """A record that somebody renews or writes at the moment is not taken away from under them."""
+        store.save(KEY, b"1", expected=None)
+        self.age(folder, RECORD, 100)
+        lease = store.acquire(KEY, wait=0)
+        if name is LOCK:
+            lease.release()
+            with (folder / LOCK).open("rb") as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                assert store.prune(time.time()) == 0
+        else:
+            assert store.prune(time.time()) == 0
+            assert store.save(KEY, b"2", expected=store.load(KEY).version, lease=lease) is not None
+            lease.release()
+        assert store.load(KEY) is not None
+        self.age(folder, RECORD, 100)
+        assert store.prune(time.time()) == 1
+
+    def test_what_is_saved_meanwhile_stays(self, store, folder, monkeypatch):
+        """It is looked at again once nobody can write any more."""
+        version = store.save(KEY, b"1", expected=None)
+        self.age(folder, RECORD, 100)
+        real, seen = file.try_lock, []
+
+        def quicker(opened, name):
+            if not seen:
+                seen.append(name)
+                store.save(KEY, b"2", expected=version)
+            return real(opened, name)
+
+        monkeypatch.setattr(file, "try_lock", quicker)
+        assert store.prune(time.time() - 50) == 0
+        assert store.load(KEY).data == b"2"
+
+    def test_locks_without_a_record_go(self, store, folder):
+        """Of a key that was only asked for, the files of its locks are left; they are not counted."""
+        store.acquire(KEY, wait=0).release()
+        (folder / LOCK).touch(0o600)
+        assert (store.prune(0), modes(folder)) == (0, {})
+
+    def test_what_is_not_ours_stays(self, store, folder):
+        """Other files, what was set aside, and what others can reach: somebody should look at it."""
+        aside = f"{DIGEST}.corrupt-1"
+        for name in ("notes.txt", aside, f"{DIGEST}.token.bak"):
+            (folder / name).touch(0o600)
+        store.save("open", b"1", expected=None)
+        lock = hashlib.sha256(b"open").hexdigest() + ".lock"
+        (folder / lock).chmod(0o644)
+        before = set(modes(folder))
+        assert store.prune(time.time() + 100) == 0
+        assert set(modes(folder)) == before
+
+    @pytest.mark.parametrize("before", [None, "2026-01-01", True])
+    def test_what_is_no_moment(self, store, before):
+        """Nothing is forgotten by a slip."""
+        with pytest.raises(ConfigurationError, match="Unix seconds"):
+            store.prune(before)
+
+    def test_an_unreadable_folder(self, store, folder):
+        """It is an error like any other of the store."""
+        folder.rmdir()
+        with pytest.raises(StoreError):
+            store.prune(0)
