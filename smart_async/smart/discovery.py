@@ -145,12 +145,9 @@ def _metadata(found: _Found, config: SmartConfig) -> SmartMetadata:
         fhir_base=config.fhir_base,
         url=found.url,
         allow_insecure_loopback=config.allow_insecure_loopback,
-    )
-    metadata = replace(
-        metadata,
         raw=found.document,
-        findings=(*found.findings, *metadata.findings),
         sources={**found.sources, **dict.fromkeys(overrides, "configuration")},
+        findings=found.findings,
     )
     if config.strict:
         _refuse_findings(metadata, found.url)

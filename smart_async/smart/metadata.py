@@ -178,7 +178,14 @@ class SmartMetadata:
 
 
 def parse_metadata(
-    document: JSONObject, *, fhir_base: str, url: str, allow_insecure_loopback: bool = False
+    document: JSONObject,
+    *,
+    fhir_base: str,
+    url: str,
+    allow_insecure_loopback: bool = False,
+    raw: JSONObject | None = None,
+    sources: Mapping[str, str] | None = None,
+    findings: tuple[Finding, ...] = (),
 ) -> SmartMetadata:
     """
     Read a smart-configuration document.
@@ -191,6 +198,9 @@ def parse_metadata(
         fhir_base: The FHIR base URL it was found under, exactly as configured.
         url: Where the document came from, for messages.
         allow_insecure_loopback: Whether endpoints on loopback may be plain http.
+        raw: What the server sent, where *document* is not only that.
+        sources: Where each member was found.
+        findings: What was noticed before; it comes first.
 
     Returns:
         The typed document.
@@ -222,8 +232,9 @@ def parse_metadata(
         authorization_response_iss_parameter_supported=reader.flag(
             "authorization_response_iss_parameter_supported"
         ),
-        raw=document,
-        findings=tuple(reader.findings),
+        raw=document if raw is None else raw,
+        sources=sources or {},
+        findings=(*findings, *reader.findings),
         **values,
     )
 
@@ -240,13 +251,11 @@ class _Reader:
     def note(self, rule: str, message: str, advice: str = "", severity: Severity = "warning") -> None:
         self.findings.append(Finding(rule=rule, severity=severity, message=message, advice=advice))
 
-    def value(self, name: str) -> JSON:
-        value = self.document.get(name)
-        return None if value == "" else value  # LinuxForHealth writes "" for what is not configured
-
     def of_type(self, name: str, kind: type, article: str) -> JSON:
-        value = self.value(name)
-        if value is None or isinstance(value, kind):
+        value = self.document.get(name)
+        if value is None or value == "":  # LinuxForHealth writes "" for what is not configured
+            return None
+        if isinstance(value, kind):
             return value
         self.note("DI-12", f"{name} is not {article} and is ignored.")
         return None
@@ -277,10 +286,11 @@ class _Reader:
 
     def strings(self, name: str) -> tuple[str, ...]:
         alias = _ALIASES.get(name)
-        if alias and self.value(name) is None and self.value(alias) is not None:
+        empty = (None, "")
+        if alias and self.document.get(name) in empty and self.document.get(alias) not in empty:
             self.note("DI-12", f"{name} is missing; {alias} is read in its place.")
             name = alias
-        items = as_list(self.of_type(name, list, "a list")) or []
+        items = self.of_type(name, list, "a list") or ()
         names = [item for item in items if isinstance(item, str)]
         if len(names) < len(items):
             self.note("DI-12", f"{name} holds something other than strings, which is ignored.")
