@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import stat
 import sys
 import time
 from collections.abc import Generator, Iterable
@@ -18,12 +17,21 @@ from smart_async.stores._folder import Folder, OpenFolder, draft_name
 from smart_async.stores._locks import FileLock, try_lock
 from smart_async.stores._record import RECORD_BYTES, Damaged, Record, pack, unpack
 from smart_async.stores._sealing import EncryptionKey, Sealer
+from smart_async.stores._tidying import (
+    forget_if_old,
+    lease_name,
+    lock_name,
+    record_name,
+    remove_if_old,
+    tidy,
+)
 
 __all__ = ("FileStore",)
 
 _Path: TypeAlias = str | os.PathLike[str]
 
 _DRAFT = re.compile(r"\.([0-9a-f]{64})\.[0-9a-f]{16}\.tmp")
+_OURS = re.compile(r"([0-9a-f]{64})\.(?:token|lock|lease)")
 _DRAFT_AGE = 600.0
 """Seconds after which a draft is taken for the left-over of a process that died."""
 _WRITE_WAIT = 10.0
@@ -43,7 +51,7 @@ class _FileLease:
 
     def is_current(self, folder: OpenFolder) -> bool:
         """Return whether nobody else can have had a lease since."""
-        name = _lease_name(self.digest)
+        name = lease_name(self.digest)
         # A file that is gone altogether has been given to nobody else.
         return self._lock.held() and (folder.look(name) is None or self._lock.is_of(folder, name))
 
@@ -60,6 +68,8 @@ class FileStore:
     kernel's lock on a file, so it is free again as soon as its holder dies. What is found damaged is renamed
     to `*.corrupt-1` and reported, once: the next load then finds nothing. Anything that does not belong
     there, or that others can reach, is refused: links, pipes, other owners, open modes.
+
+    Nothing is forgotten by itself: call `prune` now and then where users come and do not sign out.
 
     It needs a POSIX system; on Windows use `MemoryStore` or `RedisStore`. The folder belongs on a local
     disk: on NFS it depends on the server whether locks and renames keep their promises.
@@ -126,7 +136,7 @@ class FileStore:
                     return None
                 fence = held.fence
             record = Record(data=data, version=new_version(), fence=fence)
-            folder.replace(_record_name(digest), draft_name(digest), pack(record, key, self._sealer))
+            folder.replace(record_name(digest), draft_name(digest), pack(record, key, self._sealer))
             return record.version
 
     def delete(self, key: str, *, expected: str | None = None) -> bool:
@@ -137,16 +147,16 @@ class FileStore:
                 current = self._read_or_set_aside(folder, digest, key)
                 if current is None or current.version != expected:
                     return False
-            found = folder.read(_record_name(digest), 1) is not None
-            folder.remove(_record_name(digest))
-            _tidy(folder, digest, lock)
+            found = folder.read(record_name(digest), 1) is not None
+            folder.remove(record_name(digest))
+            tidy(folder, digest, lock)
             folder.flush()
             return found
 
     def acquire(self, key: str, *, wait: float) -> Lease:
         """Return the lease of *key* once no other thread or process holds it; see `TokenStore.acquire`."""
         digest = digest_of(key)
-        name = _lease_name(digest)
+        name = lease_name(digest)
         with self._folder.open() as folder:
             lock = retry_until(lambda: try_lock(folder, name), wait)
             if lock is None:
@@ -157,18 +167,48 @@ class FileStore:
                 lock.release()
                 raise
 
+    def prune(self, before: float) -> int:
+        """
+        Forget what was last saved before a moment: logins that nobody will come back to.
+
+        Reading counts for nothing, renewing a token does. So go back further than a refresh token of yours
+        lives; whoever comes after all has to sign in again. What somebody is changing at this moment stays,
+        and so does what was set aside as damaged. Any process may call this, while others use the folder.
+
+        Args:
+            before: Unix seconds, such as `time.time() - 90 * 86_400`.
+
+        Returns:
+            How many keys were forgotten.
+
+        Raises:
+            ConfigurationError: If *before* is no number.
+            StoreError: If the folder cannot be read.
+        """
+        if type(before) not in (int, float):
+            raise ConfigurationError("prune takes a moment in Unix seconds.", field="before")
+        forgotten = 0
+        with self._folder.open() as folder:
+            with os.scandir(folder.fd) as entries:
+                digests = {match[1] for entry in entries if (match := _OURS.fullmatch(entry.name))}
+            for digest in digests:
+                with contextlib.suppress(OSError, StoreError):
+                    forgotten += forget_if_old(folder, digest, before)
+            folder.flush()
+        return forgotten
+
     def close(self) -> None:
         """Do nothing: between two calls no file is open, but for the leases that are held."""
 
     def _read(self, folder: OpenFolder, digest: str, key: str) -> Record | None:
-        blob = folder.read(_record_name(digest), RECORD_BYTES + 1)
+        blob = folder.read(record_name(digest), RECORD_BYTES + 1)
         return None if blob is None else unpack(blob, key, self._sealer)
 
     def _read_or_set_aside(self, folder: OpenFolder, digest: str, key: str) -> Record | None:
         try:
             return self._read(folder, digest, key)
         except Damaged as exc:
-            aside = folder.set_aside(_record_name(digest), f"{digest}.corrupt")
+            aside = folder.set_aside(record_name(digest), f"{digest}.corrupt")
             raise StoreError(
                 f"A stored token was damaged ({exc}); it was moved to {self._folder.path / aside}.",
                 advice="The session is lost: sign in again, and find out what happened to the disk.",
@@ -186,21 +226,12 @@ class FileStore:
             drafts = [match for entry in entries if (match := _DRAFT.fullmatch(entry.name))]
             for draft in drafts:
                 with contextlib.suppress(OSError, StoreError):
-                    _remove_if_old(folder, draft[0], draft[1], old)
-
-
-def _remove_if_old(folder: OpenFolder, name: str, digest: str, old: float) -> None:
-    found = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
-    if stat.S_ISREG(found.st_mode) and found.st_mtime < old:
-        lock = try_lock(folder, _lock_name(digest))
-        if lock is not None:
-            folder.remove(name)
-            lock.release()
+                    remove_if_old(folder, draft[0], draft[1], old)
 
 
 @contextlib.contextmanager
 def _writing(folder: OpenFolder, digest: str) -> Generator[FileLock]:
-    lock = retry_until(lambda: try_lock(folder, _lock_name(digest)), _WRITE_WAIT)
+    lock = retry_until(lambda: try_lock(folder, lock_name(digest)), _WRITE_WAIT)
     if lock is None:
         raise StoreError(
             f"Another process has been writing the same token in {folder.path} for {_WRITE_WAIT:g} seconds.",
@@ -210,16 +241,6 @@ def _writing(folder: OpenFolder, digest: str) -> Generator[FileLock]:
         yield lock
     finally:
         lock.release()
-
-
-def _tidy(folder: OpenFolder, digest: str, lock: FileLock) -> None:
-    """Remove the files of a key's locks, unless its lease is held; those who wait for them notice."""
-    lease = try_lock(folder, _lease_name(digest))
-    if lease is not None:
-        folder.remove(_lease_name(digest))
-        lease.release()
-    if lock.is_of(folder, _lock_name(digest)):
-        folder.remove(_lock_name(digest))
 
 
 def _next_fence(fd: int) -> int:
@@ -238,15 +259,3 @@ def _own(lease: Lease, digest: str) -> _FileLease:
             advice="Acquire the lease from the store and for the key that you save to.",
         )
     return lease
-
-
-def _record_name(digest: str) -> str:
-    return f"{digest}.token"
-
-
-def _lock_name(digest: str) -> str:
-    return f"{digest}.lock"
-
-
-def _lease_name(digest: str) -> str:
-    return f"{digest}.lease"

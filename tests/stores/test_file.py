@@ -20,7 +20,7 @@ import pytest
 
 from smart_async.errors import ConfigurationError, StoreError
 from smart_async.interfaces import Stored
-from smart_async.stores import FileStore, _folder, file
+from smart_async.stores import FileStore, _folder, _tidying, file
 
 KEY = "erin"
 DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
@@ -764,9 +764,9 @@ class TestPrune:
     def test_what_is_new_stays(self, store, folder):
         """A moment is a limit that is kept to."""
         store.save(KEY, b"1", expected=None)
-        assert store.prune(os.stat(folder / RECORD).st_mtime) == 0
+        assert store.prune((folder / RECORD).stat().st_mtime) == 0
         assert store.load(KEY).data == b"1"
-        assert store.prune(os.stat(folder / RECORD).st_mtime + 1) == 1
+        assert store.prune((folder / RECORD).stat().st_mtime + 1) == 1
 
     @pytest.mark.parametrize("name", [LOCK, LEASE])
     def test_what_is_in_use_stays(self, store, folder, name):
@@ -791,7 +791,7 @@ class TestPrune:
         """It is looked at again once nobody can write any more."""
         version = store.save(KEY, b"1", expected=None)
         self.age(folder, RECORD, 100)
-        real, seen = file.try_lock, []
+        real, seen = _tidying.try_lock, []
 
         def quicker(opened, name):
             if not seen:
@@ -799,7 +799,7 @@ class TestPrune:
                 store.save(KEY, b"2", expected=version)
             return real(opened, name)
 
-        monkeypatch.setattr(file, "try_lock", quicker)
+        monkeypatch.setattr(_tidying, "try_lock", quicker)
         assert store.prune(time.time() - 50) == 0
         assert store.load(KEY).data == b"2"
 
