@@ -84,9 +84,8 @@ def forget_if_old(folder: OpenFolder, digest: str, before: float) -> bool:
         found = folder.look(record_name(digest)) is not None
         if old:
             folder.remove(record_name(digest))
-        folder.remove(lease_name(digest))
         lease.release()
-        folder.remove(lock_name(digest))
+        tidy(folder, digest, lock)
         return old and found
     finally:
         lock.release()

@@ -6,9 +6,8 @@ import contextlib
 import itertools
 import threading
 from collections import OrderedDict
-from dataclasses import field
+from weakref import WeakValueDictionary
 
-from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError, StoreError
 from smart_async.interfaces import Lease, Stored
 from smart_async.limits import MEMORY_STORE_ENTRIES
@@ -17,12 +16,13 @@ from smart_async.stores._common import busy, check_data, digest_of, new_version,
 __all__ = ("MemoryStore",)
 
 
-@dataclass(slots=True, eq=False)
 class _Turn:
-    """Whose turn it is to change one key; kept only while somebody holds or awaits it."""
+    """Whose turn it is to change one key; it lives while somebody holds or awaits it."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    interested: int = 0
+    __slots__ = ("__weakref__", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 class _MemoryLease:
@@ -40,7 +40,7 @@ class _MemoryLease:
         """Return whether this lease was given by *store* for *key*."""
         return self._store is store and self.key == key
 
-    def is_current(self, turns: dict[str, _Turn]) -> bool:
+    def is_current(self, turns: WeakValueDictionary[str, _Turn]) -> bool:
         """Return whether nobody else has had the turn since; not so after release or in a forked child."""
         held = self._held[:]
         return bool(held) and turns.get(self.key) is held[0]
@@ -48,14 +48,11 @@ class _MemoryLease:
     def release(self) -> None:
         """Give the turn to the next in line."""
         with contextlib.suppress(IndexError):
-            turn = self._held.pop()  # one thread gets it, however many release at once
-            turn.lock.release()
-            self._store.leave(self.key, turn)
+            self._held.pop().lock.release()  # one thread gets it, however many release at once
 
     def __del__(self) -> None:
-        """Release what was dropped; the collector may run anywhere, so this takes no lock."""
-        with contextlib.suppress(IndexError):
-            self._held.pop().lock.release()
+        """Release what was dropped."""
+        self.release()
 
 
 class MemoryStore:
@@ -93,7 +90,7 @@ class MemoryStore:
     def after_fork(self) -> None:
         """Begin with fresh locks: a thread that held one is not in this process."""
         self._lock = threading.Lock()
-        self._turns: dict[str, _Turn] = {}
+        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
 
     def load(self, key: str) -> Stored | None:
         """Return what is stored under *key*, or None."""
@@ -132,9 +129,7 @@ class MemoryStore:
         digest_of(key)
         with self._lock:
             turn = self._turns.setdefault(key, _Turn())
-            turn.interested += 1
         if not turn.lock.acquire(timeout=min(max(wait, 0), threading.TIMEOUT_MAX)):
-            self.leave(key, turn)
             raise busy(wait)
         return _MemoryLease(self, key, turn, next(self._fences))
 
@@ -152,10 +147,3 @@ class MemoryStore:
                 advice="Acquire the lease from the store and for the key that you save to.",
             )
         return lease
-
-    def leave(self, key: str, turn: _Turn) -> None:
-        """Forget a turn that nobody holds or awaits any more. For leases; not for you."""
-        with self._lock:
-            turn.interested -= 1
-            if not turn.interested and self._turns.get(key) is turn:
-                del self._turns[key]
