@@ -10,7 +10,6 @@ keys and Edwards curves are left out.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import field
@@ -119,6 +118,8 @@ def thumbprint(jwk: Mapping[str, object]) -> str:
             advice="Give the whole public JWK, each number as base64url text.",
         )
     canonical = json.dumps({name: jwk[name] for name in names}, separators=(",", ":"))
+    import hashlib  # loads OpenSSL's hashes, and most keys come with an id
+
     return b64url_encode(hashlib.sha256(canonical.encode()).digest())
 
 
