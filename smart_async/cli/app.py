@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from smart_async._version import VERSION
 from smart_async.cli import demo, discover, doctor, introspect, keys, login, register, sandbox, token
 from smart_async.cli.examples import ExampleCommand
 from smart_async.cli.output import (
@@ -77,9 +78,7 @@ def _main(  # pyright: ignore[reportUnusedFunction]  # Typer calls it
     ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ) -> None:
     if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"smart-async {installed('smart-async')}")
+        typer.echo(f"smart-async {VERSION}")
         raise typer.Exit
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

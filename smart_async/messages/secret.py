@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import NoReturn
 
 __all__ = ("Secret",)
@@ -50,6 +49,8 @@ class Secret:
             raise TypeError("a Secret cannot be compared with plain text; wrap the other side in Secret()")
         if not isinstance(other, Secret):
             return NotImplemented
+        import hmac  # loads OpenSSL's hashes, and few secrets are ever compared
+
         return hmac.compare_digest(
             self._value.encode("utf-8", "surrogatepass"), other._value.encode("utf-8", "surrogatepass")
         )

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote, quote_plus
 
 from smart_async.errors import OAuthError, ProtocolError
@@ -115,6 +113,12 @@ def retry_after(response: Response) -> float | None:
     text = response.headers.get("retry-after", "").strip()
     if (seconds := _whole(text)) is not None:
         return seconds
+    if not text:
+        return _rate_limit_reset(response)
+    # Half of the e-mail package comes with it, and few servers name a date.
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
     try:
         moment = parsedate_to_datetime(text[:64])
     except (ValueError, OverflowError):

@@ -17,6 +17,7 @@ from dataclasses import field
 from typing import Any, NoReturn
 
 from smart_async._values import dataclass
+from smart_async._version import VERSION
 from smart_async.errors import ConfigurationError
 from smart_async.messages import Secret, clean_text
 from smart_async.transports._environment import (
@@ -151,10 +152,8 @@ class Engine:
     """
 
     def __init__(self, family: Family, options: Options) -> None:
-        from importlib.metadata import version  # with zip files, e-mail and all
-
         self.core: Any = importlib.import_module(family.engine)
-        self.user_agent = f"smart-async/{version('smart-async')}"
+        self.user_agent = f"smart-async/{VERSION}"
         self._options = options
         self.routes = options.routes
         self._context = _tls_context(options, options.cert)

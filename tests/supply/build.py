@@ -97,6 +97,7 @@ def bill_of_materials(wheel: Path, target: Path) -> list[str]:
             *("--pyproject", ROOT / "pyproject.toml", "--output-file", target),
         )
     document = json.loads(target.read_text())
+    document["metadata"]["component"]["version"] = wheel.name.split("-")[1]  # pyproject.toml names none
     clean(document)
     target.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
     names = {component["name"].lower() for component in document["components"]}
