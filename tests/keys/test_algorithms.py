@@ -14,6 +14,13 @@ def test_only_asymmetric_algorithms_exist():
     )
 
 
+def test_which_algorithms_are_pss():
+    """The PS family is RSASSA-PSS, and nothing else is."""
+    assert {name: each.pss for name, each in ALGORITHMS.items()} == {
+        name: name.startswith("PS") for name in ALGORITHMS
+    }
+
+
 @pytest.mark.rule("AS-02")
 def test_rsa_keys_sign_with_rs384_by_default(rsa_key):
     """SMART's algorithm for RSA keys is RS384."""
@@ -30,8 +37,9 @@ def test_p384_keys_sign_with_es384_by_default(p384_key):
 def test_other_curves_need_an_explicit_algorithm(curve, name):
     """SMART speaks of P-384; another curve is used only by one who says so."""
     key = ec.generate_private_key(curve)
-    with pytest.raises(ConfigurationError, match=f"needs one on P-384.*algorithm='{name}'"):
+    with pytest.raises(ConfigurationError, match=f"needs one on P-384.*algorithm='{name}'") as caught:
         choose_algorithm(key)
+    assert caught.value.field == "algorithm"
     assert choose_algorithm(key, name).name == name
 
 
@@ -58,12 +66,14 @@ def test_rsa_keys_take_every_rsa_algorithm(rsa_key, name):
 )
 def test_an_algorithm_that_does_not_fit_the_key_is_refused(request, fixture, name, message):
     """The error says which key the algorithm needs and which one was found."""
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
         choose_algorithm(request.getfixturevalue(fixture), name)
+    assert caught.value.field == "algorithm"
 
 
 @pytest.mark.parametrize("name", ["none", "HS256", "EdDSA", "rs384", "", "ES521"])
 def test_names_of_no_algorithm_of_ours_are_refused(rsa_key, name):
     """Unknown names, other letter cases and symmetric algorithms are refused with the list."""
-    with pytest.raises(ConfigurationError, match="Use one of RS256, RS384"):
+    with pytest.raises(ConfigurationError, match="Use one of RS256, RS384") as caught:
         choose_algorithm(rsa_key, name)
+    assert caught.value.field == "algorithm"
