@@ -164,9 +164,12 @@ def delete_session(session: SessionState) -> Flow[None]:
     Raises:
         StoreError: If the store cannot be reached.
     """
+    storing = session.login is not None
     if session.id is not None:
         yield from delete(session.id.key)
     session.forget()
+    if storing and session.id is not None:
+        yield from delete(session.id.key)  # somebody may have stored the login before it was forgotten
 
 
 def load_session(client: ClientState, key: str) -> Flow[SessionState]:

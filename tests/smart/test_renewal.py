@@ -1152,3 +1152,27 @@ def test_a_refresh_token_that_comes_back(started, refreshed, crash):
             started.get()
         started.script.advance(2)
     assert started.sent == ["r-1", "r-2", "r-1"]
+
+
+def test_delete_while_the_login_is_stored(scene):
+    """A session that is deleted before its login got into the store is not in there afterwards."""
+    scene.script.store.before(Save, lambda: scene.script.run(delete_session(scene.session)))
+    with pytest.raises(SessionEndedError):
+        scene.get()
+    assert (scene.script.store.entries, scene.session.token) == ({}, None)
+
+
+def test_delete_right_after_the_login_is_stored(scene):
+    """The same where it got there while the deletion was under way."""
+    scene.script.store.after(Delete, scene.get)
+    scene.script.run(delete_session(scene.session))
+    assert (scene.script.store.entries, scene.session.token) == ({}, None)
+
+
+def test_a_newer_login_while_another_is_stored_stays(started, elsewhere):
+    """What is offered in between is no deletion."""
+    started.session.merge(user_session(started.state, elsewhere(7)))
+    newest = user_session(started.state, elsewhere(8, at=NOW + 6))
+    started.script.store.before(Save, lambda: started.session.merge(newest))
+    started.get()
+    assert (started.stored.token.access_token, Delete in started.script.kinds) == (Secret("at-7"), False)

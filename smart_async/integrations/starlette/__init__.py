@@ -7,9 +7,9 @@ Sign users in from a Starlette or FastAPI app. Needs `pip install "smart-async[s
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from smart_async._lazy import loading
 from smart_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = (
     "local_path",
 )
 
-_HOME = {
+_HOMES = {
     "EHRChoice": "_places",
     "NotSignedInError": "_errors",
     "OtherUserError": "_errors",
@@ -43,24 +43,4 @@ _HOME = {
     "local_path": "_local",
 }
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    try:
-        value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] != "starlette":
-            raise
-        raise ConfigurationError(
-            f"{name} needs the package starlette, which is not installed.",
-            advice='Install it with: pip install "smart-async[starlette]"',
-        ) from None
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = loading(__name__, _HOMES)

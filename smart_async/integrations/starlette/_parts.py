@@ -89,8 +89,10 @@ class Parts:
         if path is None:
             return None
         # Coming back to the login itself would begin the next one.
-        own = {f"{self.places.prefix}/{name}" for name in ("login", "launch", "callback", "logout")}
-        return None if path.partition("?")[0].rstrip("/") in own else path
+        where = path.partition("?")[0].partition("#")[0]
+        own = {f"{self.places.prefix}/{name}" for name in ("login", "launch", "logout")}
+        back = f"{self.places.prefix}{self.places.callback_path}/"
+        return None if where.rstrip("/") in own or f"{where}/".startswith(back) else path
 
     async def failed(
         self, request: Request, error: SmartError, *, return_to: str | None = None, form_token: str = ""

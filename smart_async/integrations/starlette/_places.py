@@ -87,7 +87,8 @@ class Places:
                 field="allow_insecure_loopback",
                 advice="For development on loopback say allow_insecure_loopback=True; else use https.",
             )
-        split = [_split(uri, _checked_path(callback_path)) for uri in uris]
+        self.callback_path = _checked_path(callback_path)
+        split = [_split(uri, self.callback_path) for uri in uris]
         self.prefix = _only({before for before, _ in split}, "path before the callback")
         self.choices = tuple(
             EHRChoice(

@@ -11,7 +11,7 @@ Spec: RFC 9700, section 4.14 (rotation and reuse).
 from __future__ import annotations
 
 from smart_async.errors import StoreError
-from smart_async.flow import Flow, now
+from smart_async.flow import Flow, delete, now
 from smart_async.smart.sessions.place import Place, persist, reread
 from smart_async.smart.sessions.record import Record
 from smart_async.smart.sessions.state import SessionState, renewed_record
@@ -38,7 +38,12 @@ def adopted(session: SessionState, place: Place, besides: Token | None) -> Flow[
     login = session.login
     if login is not None:
         for _ in range(_INSISTENCE):
-            if not _newer(login, record) or (yield from persist(place, renewed_record(record, login))):
+            if not _newer(login, record):
+                break
+            if (yield from persist(place, renewed_record(record, login))):
+                if session.epoch != place.epoch and session.token is None:
+                    yield from delete(place.key)  # the session was deleted meanwhile, and that was meant
+                    return None
                 break
             record = yield from reread(place)
         else:

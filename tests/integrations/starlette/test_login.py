@@ -357,6 +357,8 @@ async def test_a_redirect_uri_of_another_name(make: Make) -> None:
     web = make(redirect_uri=f"{ORIGIN}/auth/return", callback_path="/return")
     async with web.browser() as browser:
         assert location(await browser.get("/chart")) == "/auth/login?return_to=/chart"
+        for own in ("/auth/return", "/auth/return/south?state=x", "/auth/login"):
+            assert web.login.login_url(own) == "/auth/login"
         assert location(await web.sign_in(browser)) == "/"
 
 
