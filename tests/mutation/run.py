@@ -61,10 +61,16 @@ class Room:
     always: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """Return what changes with the room or its tests."""
+        """Return what changes with the room, its tests, their fixtures or the way they are run."""
         digest = hashlib.sha256()
-        for name in (*self.files, *self.tests, *self.always):
-            path = ROOT / name
+        tests = [ROOT / name for name in (*self.tests, *self.always)]
+        fixtures = {
+            folder / "conftest.py"
+            for path in tests
+            for folder in path.parents
+            if folder.is_relative_to(ROOT) and (folder / "conftest.py").exists()
+        }
+        for path in (*(ROOT / name for name in self.files), *tests, *sorted(fixtures), HERE / "server.py"):
             for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
                 digest.update(file.read_bytes())
         return digest.hexdigest()

@@ -230,6 +230,21 @@ def test_verdicts_are_kept(toy: Toy) -> None:
     assert (toy(), toy.judged) == (0, ["killed", "asleep"])
 
 
+@pytest.mark.parametrize(
+    "changed", ["smart_async/gate.py", "tests/test_gate.py", "tests/conftest.py", "tool/server.py"]
+)
+def test_what_makes_verdicts_old(toy: Toy, changed: str) -> None:
+    """Room, tests, their fixtures and the way they are run: each of them may change what is noticed."""
+    (toy.root / "tests" / "conftest.py").touch()
+    (room,) = toy.run.load_rooms([])
+    before = room.fingerprint()
+    (toy.root / "tests" / "test_process.py").write_text("", "utf-8")
+    assert room.fingerprint() == before
+    path = toy.root / changed
+    path.write_text(path.read_text("utf-8") + "\n", "utf-8")
+    assert room.fingerprint() != before
+
+
 def test_tests_that_fail_anyway(toy: Toy) -> None:
     """Tests that fail without a mutant say nothing, and nothing is judged."""
     (toy.root / "tests" / "test_gate.py").write_text("def test_it():\n    assert 0\n", "utf-8")
