@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from smart_async.clients._drivers import SystemClock
 from smart_async.clients._events import Listener
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ("check_clock", "check_limits", "check_listener", "check_signer", "check_timeouts", "new_state")
 
-T = TypeVar("T")
-
 _DAY = 86_400
+_LIMITS, _TIMEOUTS = Limits(), Timeouts()  # the same for all clients that name none
 
 
 def new_state(config: SmartConfig, limits: Limits | None, entropy: Entropy | None) -> ClientState:
@@ -56,7 +55,9 @@ def check_limits(limits: Limits | None) -> Limits:
     Raises:
         ConfigurationError: If *limits* is something else, or a value lets nothing through.
     """
-    limits = _part(limits, Limits, "limits")
+    if limits is None:
+        return _LIMITS
+    _check_kind(limits, Limits, "limits")
     for name in Limits.__slots__:
         value = getattr(limits, name)
         if type(value) is not int or value < 1:
@@ -108,7 +109,9 @@ def check_timeouts(timeouts: Timeouts | None) -> Timeouts:
     Raises:
         ConfigurationError: If *timeouts* is something else, or a value would wait for ever or not at all.
     """
-    timeouts = _part(timeouts, Timeouts, "timeouts")
+    if timeouts is None:
+        return _TIMEOUTS
+    _check_kind(timeouts, Timeouts, "timeouts")
     for name in Timeouts.__slots__:
         value = getattr(timeouts, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _DAY:
@@ -119,14 +122,11 @@ def check_timeouts(timeouts: Timeouts | None) -> Timeouts:
     return timeouts
 
 
-def _part(value: T | None, kind: type[T], name: str) -> T:
-    if value is None:
-        return kind()
+def _check_kind(value: object, kind: type, name: str) -> None:
     if not isinstance(value, kind):
         raise ConfigurationError(
             f"{name} must be a {kind.__name__} object, not {type(value).__name__}.", field=name
         )
-    return value
 
 
 def check_signer(config: SmartConfig) -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeAlias
+from functools import lru_cache
 from urllib.parse import urljoin
 
 from smart_async._values import dataclass
@@ -33,7 +32,6 @@ _PORTS = {"https": 443, "http": 80}
 _DOTS = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")
 # Visible ASCII but for \ " < > ^ ` { | }, as one class: alternatives take three times as long.
 _ILLEGAL = re.compile(r"[^!#-;=?-\[\]_a-z~]")
-_Refuse: TypeAlias = Callable[[str], ConfigurationError]
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -111,7 +109,10 @@ def parse_url(
     scheme, authority, path = match["scheme"].lower(), match["authority"], match["path"] or ""
     if "@" in authority:
         raise refuse("holds a user name or password in front of the host")
-    host, port = _host_and_port(authority, scheme, refuse)
+    try:
+        host, port = _host_and_port(authority, scheme)
+    except _BrokenRuleError as broken:
+        raise refuse(str(broken)) from None
     if scheme == "http" and not (allow_insecure_loopback and is_loopback(host)):
         raise _refuse_http(field, host)
     if match["fragment"] is not None:
@@ -176,36 +177,42 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _host_and_port(authority: str, scheme: str, refuse: _Refuse) -> tuple[str, int]:
+class _BrokenRuleError(ValueError):
+    """Says which rule an authority breaks."""
+
+
+# Nearly all endpoints of a server have one host; what is refused is not remembered.
+@lru_cache(maxsize=256)
+def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
     if scheme not in _PORTS:
-        raise refuse(f"must begin with https://, not {scheme}:")
+        raise _BrokenRuleError(f"must begin with https://, not {scheme}:")
     match = _AUTHORITY.fullmatch(authority)
     if not match or not match["host"]:
-        raise refuse("has no host, or one that cannot be read")
+        raise _BrokenRuleError("has no host, or one that cannot be read")
     port = _PORTS[scheme]
     if match["colon"]:
         digits = match["port"]
         if not digits.isdigit() or len(digits) > 5 or not 1 <= int(digits) <= 65535:
-            raise refuse("has a port that is not a number from 1 to 65535")
+            raise _BrokenRuleError("has a port that is not a number from 1 to 65535")
         port = int(digits)
-    return _host(match["host"].lower(), refuse), port
+    return _host(match["host"].lower()), port
 
 
-def _host(host: str, refuse: _Refuse) -> str:
+def _host(host: str) -> str:
     if host.startswith("["):
         # A zone, such as %eth0, means something to one machine only.
         with suppress(ValueError):
             if "%" not in host:
                 return ipaddress.IPv6Address(host[1:-1]).compressed
-        raise refuse("has a host in brackets that is not an IPv6 address")
+        raise _BrokenRuleError("has a host in brackets that is not an IPv6 address")
     if len(host) > 253 or not (name := _NAME.fullmatch(host)):
-        raise refuse("has a host that is not a plain DNS name (international names go in as xn--…)")
+        raise _BrokenRuleError("has a host that is not a plain DNS name (international names go in as xn--…)")
     if name["last"].isdigit() or name["last"].startswith("0x"):
         # 127.1, 0x7f000001 and 2130706433 are addresses to a resolver and names to a comparison.
         try:
             return ipaddress.IPv4Address(host).compressed
         except ValueError:
-            raise refuse("has a host that looks like a number but is not an IPv4 address") from None
+            raise _BrokenRuleError("has a host that looks like a number but is not an IPv4 address") from None
     return host
 
 
