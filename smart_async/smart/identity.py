@@ -124,15 +124,12 @@ def identity_from_claims(
     Raises:
         TypeError: If the claims were not verified: one of the required ones is missing or of another type.
     """
-    issuer, subject, audience = (
-        claims.get("iss"),
-        claims.get("sub"),
-        as_list(claims.get("aud")) or [claims.get("aud")],
-    )
+    issuer, subject = claims.get("iss"), claims.get("sub")
+    audience = tuple(as_list(claims.get("aud")) or (claims.get("aud"),))
     issued_at, expires_at = claims.get("iat"), claims.get("exp")
-    if not all(isinstance(value, str) for value in (issuer, subject, *audience)):
+    if {type(issuer), type(subject), *map(type, audience)} != {str}:
         raise TypeError("iss, sub and aud are strings in verified claims")
-    if not isinstance(issued_at, int | float) or not isinstance(expires_at, int | float):
+    if not isinstance(issued_at, (int, float)) or not isinstance(expires_at, (int, float)):
         raise TypeError("iat and exp are numbers in verified claims")
     fhir_user, findings = parse_fhir_user(
         claims, fhir_base=fhir_base, allow_insecure_loopback=fhir_base.startswith("http://")
@@ -140,7 +137,7 @@ def identity_from_claims(
     identity = Identity(
         issuer=str(issuer),
         subject=str(subject),
-        audience=tuple(str(item) for item in audience),
+        audience=audience,
         issued_at=float(issued_at),
         expires_at=float(expires_at),
         fhir_user=fhir_user,
