@@ -16,12 +16,12 @@ from rich.text import Text
 
 from smart_async.cli.command import how_to_call
 from smart_async.cli.groups import expanded
-from smart_async.cli.options import Json, client_certificate, timeouts
+from smart_async.cli.options import Json, Library, client_certificate, timeouts
 from smart_async.cli.output import NO_ANSWER, REFUSED, WRONG_INPUT, console, in_cli_words, print_json
 from smart_async.cli.progress import waiting
 from smart_async.cli.tables import heading, members_table, plain
 from smart_async.cli.way import Way
-from smart_async.cli.who import Who
+from smart_async.cli.who import SecretMethod, Who
 from smart_async.clients._diagnosis import diagnose
 from smart_async.errors import ConfigurationError
 from smart_async.messages import Finding
@@ -186,7 +186,7 @@ def doctor_line(who: Who, way: Way, scope: str) -> str:
         scope: The scopes that were asked for.
     """
     proxy = way.proxy if way.proxy and "@" not in way.proxy else None
-    options: dict[str, str | Path | None] = {
+    options: dict[str, str | Path | float | None] = {
         "--fhir-base": who.fhir_base,
         "--client-id": who.client_id,
         "--registration": who.registration,
@@ -194,9 +194,17 @@ def doctor_line(who: Who, way: Way, scope: str) -> str:
         "--kid": who.kid,
         "--jku": who.jku,
         "--alg": who.alg.value if who.alg else None,
+        "--secret-method": who.secret_method.value if who.secret_method is not SecretMethod.BASIC else None,
         "--vendor": who.vendor,
+        "--token-endpoint": who.token_endpoint,
+        "--assertion-audience": who.assertion_audience,
+        "--assertion-lifetime": who.assertion_lifetime,
+        "--transport": way.transport.value if way.transport is not Library.HTTPX else None,
         "--proxy": proxy,
         "--ca-file": way.ca_file,
+        "--client-cert": way.client_cert,
+        "--client-key": way.client_key,
+        "--timeout": way.timeout,
         "--scope": scope if scope != DEFAULT_SCOPE else None,
     }
     flags = {
@@ -207,4 +215,5 @@ def doctor_line(who: Who, way: Way, scope: str) -> str:
         "--try": True,
     }
     words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += [word for origin in who.trusted_origin or () for word in ("--trusted-origin", origin)]
     return f"{how_to_call()} doctor {shlex.join([*words, *(name for name, on in flags.items() if on)])}"

@@ -6,7 +6,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -29,6 +29,8 @@ __all__ = (
     "Timeout",
     "TrustEnv",
     "client_certificate",
+    "key_file",
+    "key_id",
     "new_passphrase",
     "passphrase",
     "timeouts",
@@ -118,6 +120,38 @@ HttpLibrary: TypeAlias = Annotated[
 KeyFiles: TypeAlias = Annotated[
     list[Path], typer.Argument(help="Private key files: PEM, DER, PKCS #12, JWK or JWK Set.", metavar="F…")
 ]
+
+
+def key_file(panel: str) -> Any:
+    """
+    Return the option `--key`.
+
+    Args:
+        panel: The heading under which `--help` shows it.
+    """
+    return typer.Option(
+        "--key",
+        help="File with the private key.",
+        metavar="F",
+        envvar="SMART_PRIVATE_KEY_PATH",
+        rich_help_panel=panel,
+    )
+
+
+def key_id(panel: str) -> Any:
+    """
+    Return the option `--kid`.
+
+    Args:
+        panel: The heading under which `--help` shows it.
+    """
+    return typer.Option(
+        "--kid",
+        help="The key's id, if not its thumbprint.",
+        metavar="K",
+        envvar="SMART_KEY_ID",
+        rich_help_panel=panel,
+    )
 
 
 def timeouts(seconds: float | None) -> Timeouts:

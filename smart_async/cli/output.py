@@ -45,6 +45,7 @@ _DETAILS = (
     "field", "status", "sent", "received", "error", "error_description", "error_uri", "retry_after",
     "correlation_id",
 )  # fmt: skip
+_UNUSUAL = re.compile(r"[^\n -~]")
 _TRAILING = re.compile(r" +$", re.MULTILINE)
 # The library speaks to programmers; at a prompt the same thing has another name.
 _WORDS = (
@@ -117,8 +118,15 @@ def print_json(document: dict[str, Any]) -> None:
     if Stdout.has_object:
         return
     Stdout.has_object = True
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    sys.stdout.write(_UNUSUAL.sub(_escaped, text) + "\n")
     sys.stdout.flush()
+
+
+def _escaped(match: re.Match[str]) -> str:
+    # A terminal takes some of these for commands, and others turn the text around them.
+    character = match[0]
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def note(text: str) -> None:

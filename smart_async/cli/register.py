@@ -13,7 +13,7 @@ import typer
 from smart_async._values import dataclass
 from smart_async.cli.groups import expanded
 from smart_async.cli.keys import Algorithm, read_key
-from smart_async.cli.options import Json
+from smart_async.cli.options import Json, key_file, key_id
 from smart_async.cli.output import finding_members, note, print_json
 from smart_async.cli.private import PrivateFile, read_stdin
 from smart_async.cli.progress import waiting
@@ -96,24 +96,8 @@ class Client:
             rich_help_panel=_CLIENT,
         ),
     ] = None
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with its private key.",
-            metavar="F",
-            envvar="SMART_PRIVATE_KEY_PATH",
-            rich_help_panel=_CLIENT,
-        ),
-    ] = None
-    kid: Annotated[
-        str | None,
-        typer.Option(
-            help="The key's id, if not its thumbprint.",
-            metavar="K",
-            envvar="SMART_KEY_ID",
-            rich_help_panel=_CLIENT,
-        ),
-    ] = None
+    key: Annotated[Path | None, key_file(_CLIENT)] = None
+    kid: Annotated[str | None, key_id(_CLIENT)] = None
     alg: Annotated[
         Algorithm | None,
         typer.Option(help="What it signs with; by default, what fits the key.", rich_help_panel=_CLIENT),

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from smart_async._values import dataclass
 from smart_async.cli.keys import Algorithm, read_key
+from smart_async.cli.options import key_file, key_id
 from smart_async.cli.private import read_private
 from smart_async.cli.way import Way
 from smart_async.errors import ConfigurationError
@@ -55,6 +56,9 @@ class Who:
         secret_method: How the secret travels.
         vendor: The preset for a server that does things otherwise.
         trusted_origin: Other origins that may get credentials.
+        token_endpoint: Takes the place of the discovered one.
+        assertion_audience: The `aud` of client assertions.
+        assertion_lifetime: Seconds from their `iat` to their `exp`.
     """
 
     fhir_base: Base
@@ -77,24 +81,8 @@ class Who:
             rich_help_panel=_CLIENT,
         ),
     ] = None
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with the private key.",
-            metavar="F",
-            envvar="SMART_PRIVATE_KEY_PATH",
-            rich_help_panel=_CLIENT,
-        ),
-    ] = None
-    kid: Annotated[
-        str | None,
-        typer.Option(
-            help="The key's id, if not its thumbprint.",
-            metavar="K",
-            envvar="SMART_KEY_ID",
-            rich_help_panel=_CLIENT,
-        ),
-    ] = None
+    key: Annotated[Path | None, key_file(_CLIENT)] = None
+    kid: Annotated[str | None, key_id(_CLIENT)] = None
     jku: Annotated[
         str | None,
         typer.Option(
@@ -140,6 +128,31 @@ class Who:
         ),
     ] = None
 
+    token_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="The token endpoint, if the server's document names none or another.",
+            metavar="URL",
+            rich_help_panel=_CLIENT,
+        ),
+    ] = None
+    assertion_audience: Annotated[
+        str | None,
+        typer.Option(
+            help="The aud of client assertions, if the server wants another than its token endpoint.",
+            metavar="AUD",
+            rich_help_panel=_CLIENT,
+        ),
+    ] = None
+    assertion_lifetime: Annotated[
+        int | None,
+        typer.Option(
+            help="Seconds from iat to exp in client assertions: 61 to 300, which is the default.",
+            metavar="SECONDS",
+            rich_help_panel=_CLIENT,
+        ),
+    ] = None
+
     def config(
         self, way: Way, findings: list[Finding], *, scope: str = "", redirect_uri: str | None = None
     ) -> SmartConfig:
@@ -166,6 +179,7 @@ class Who:
             trusted_origins=tuple(self.trusted_origin or ()),
             allow_insecure_loopback=way.allow_insecure_loopback,
             follow_discovery_redirects=way.follow_redirects,
+            **self._knobs(),
         )
         if registered is None:
             return config
@@ -193,6 +207,11 @@ class Who:
         """Return the redirect URIs of `--registration`."""
         registered = self.registered()
         return () if registered is None else registered.metadata.redirect_uris or ()
+
+    def _knobs(self) -> dict[str, Any]:
+        # What was not said is left to the preset of the vendor.
+        names = ("token_endpoint", "assertion_audience", "assertion_lifetime")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def _client_auth(self, findings: list[Finding]) -> ClientAuth:
         secret = self._secret()

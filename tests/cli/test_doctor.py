@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +12,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from typer.main import get_command
 
 from smart_async.cli import doctor as module
+from smart_async.cli.app import app
 from smart_async.cli.doctor import doctor_line
+from smart_async.cli.options import Library
 from smart_async.cli.way import Way
-from smart_async.cli.who import Who
+from smart_async.cli.who import SecretMethod, Who
 from smart_async.keys import SigningKey
 from smart_async.sandbox import Sandbox
 from smart_async.smart.diagnosis import Check, Diagnosis
@@ -181,6 +185,39 @@ def test_the_line_keeps_a_proxys_password_out() -> None:
     plain = doctor_line(who, Way(proxy="http://proxy.example:8080", trust_env=True), "system/*.rs")
     assert ("pass" in line, line.endswith("--scope system/Patient.rs --try")) == (False, True)
     assert plain.endswith("--client-id app --proxy http://proxy.example:8080 --trust-env --try")
+
+
+def test_the_line_is_complete(tmp_path: Path) -> None:
+    """What was typed for the refused request is typed again, so that the same request is looked at."""
+    who = Who(
+        fhir_base="https://ehr.example.com/r4",
+        client_id="app",
+        secret_method=SecretMethod.POST,
+        trusted_origin=["https://a.example", "https://b.example"],
+        token_endpoint="https://a.example/token",
+        assertion_audience="https://a.example/aud",
+        assertion_lifetime=60,
+    )
+    way = Way(
+        client_cert=tmp_path / "c.pem", client_key=tmp_path / "k.pem", timeout=5.0, transport=Library.HTTPX2
+    )
+    words = shlex.split(doctor_line(who, way, "system/*.rs").partition(" doctor ")[2])
+    command = get_command(app).commands["doctor"]  # type: ignore[attr-defined]
+    with command.make_context("doctor", words) as context:
+        given = context.params
+    expected = {
+        "secret_method": "post",
+        "trusted_origin": ["https://a.example", "https://b.example"],
+        "token_endpoint": "https://a.example/token",
+        "assertion_audience": "https://a.example/aud",
+        "assertion_lifetime": 60,
+        "client_cert": tmp_path / "c.pem",
+        "client_key": tmp_path / "k.pem",
+        "timeout": 5.0,
+        "transport": "httpx2",
+        "try_token": True,
+    }
+    assert {name: given.get(name) for name in expected} == expected
 
 
 def test_nothing_secret_is_printed(run: Run, registered: SimpleNamespace, served: Sandbox) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from smart_async import ConfigurationError, SigningKey
-from smart_async.cli.output import console, in_cli_words
+from smart_async.cli.output import Stdout, console, in_cli_words, print_json
 from smart_async.files import load_signing_key, write_private_key
 from smart_async.messages import parse_url
 
@@ -72,3 +73,17 @@ def test_the_width_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """COLUMNS sets the width of piped output."""
     monkeypatch.setenv("COLUMNS", "70")
     assert console().width == 70
+
+
+def test_json_drives_no_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server put into its answer is all there, and nothing of it is a command or turns text round."""
+    monkeypatch.setattr(Stdout, "has_object", False)
+    document = {
+        "note\u009b": "a\x1b[31m\u009b31m\x7f\u202eb\u2066\u200f\u2028\ud800",
+        "name": "Zo\u00eb \u533b",
+    }
+    print_json(document)
+    text = capsys.readouterr().out
+    assert json.loads(text) == document
+    assert [character for character in text if not character.isprintable() and character != "\n"] == []
+    assert "Zo\u00eb \u533b" in text

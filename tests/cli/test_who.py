@@ -59,6 +59,9 @@ def test_options_reach_the_configuration(tmp_path: Path) -> None:
         jku="https://app.example.com/jwks",
         vendor="athenahealth",
         trusted_origin=["https://auth.example.com"],
+        token_endpoint="https://auth.example.com/token",
+        assertion_audience="https://auth.example.com",
+        assertion_lifetime=120,
     )
     config = who.config(
         Way(follow_redirects=True), [], scope="system/*.rs", redirect_uri="http://127.0.0.1:1/x"
@@ -67,6 +70,8 @@ def test_options_reach_the_configuration(tmp_path: Path) -> None:
     assert [signer.kid for signer in config.client_auth.signers] == ["k"]
     assert (config.client_auth.jku, config.vendor) == ("https://app.example.com/jwks", "athenahealth")
     assert (config.trusted_origins, config.scope) == (("https://auth.example.com",), "system/*.rs")
+    assert (config.token_endpoint, config.assertion_lifetime) == ("https://auth.example.com/token", 120)
+    assert config.assertion_audience == "https://auth.example.com"
     assert (config.redirect_uri, config.follow_discovery_redirects) == ("http://127.0.0.1:1/x", True)
 
 
