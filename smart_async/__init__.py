@@ -8,8 +8,9 @@ the package itself costs next to nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
 
 if TYPE_CHECKING:
     from smart_async.clients._async import AsyncSmartClient
@@ -186,15 +187,4 @@ __all__ = (
     "public_jwks",
 )
 
-
-def __getattr__(name: str) -> Any:
-    """Load *name* from its module on first use."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = loading(__name__, _HOMES)

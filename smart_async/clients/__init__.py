@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
 
 if TYPE_CHECKING:
     from smart_async.clients._async import AsyncSmartClient
@@ -13,9 +14,4 @@ __all__ = ("AsyncSmartClient", "SmartClient")
 
 _HOMES = {"AsyncSmartClient": "_async", "SmartClient": "_sync"}
 
-
-def __getattr__(name: str) -> Any:
-    """Load the client of one colour without the other."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = loading(__name__, _HOMES)

@@ -7,8 +7,9 @@ get it: together they take longer to load than the request takes.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
 
 if TYPE_CHECKING:
     from smart_async.smart.authorization import authorize
@@ -69,11 +70,4 @@ _HOMES = {
     "user_session": "renewal",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load the flow *name* from its room, once."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    flow = getattr(import_module(f"smart_async.smart.{_HOMES[name]}"), name)
-    globals()[name] = flow
-    return flow
+__getattr__, __dir__ = loading(__name__, _HOMES, root="smart_async.smart")

@@ -6,8 +6,9 @@ Importing this room loads neither `cryptography` nor `joserfc`; using it does.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
 
 if TYPE_CHECKING:
     from smart_async.keys.algorithms import ALGORITHMS, Algorithm
@@ -103,15 +104,4 @@ _HOMES = {
     "verify_jws": "jws",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load *name* from its module on first use: most clients need one key, and neither rings nor JWK Sets."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = loading(__name__, _HOMES)

@@ -8,8 +8,9 @@ before anybody gets to see it, so a wrong key, algorithm or encoding is a `Confi
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
 
 if TYPE_CHECKING:
     from smart_async.signers.aws_kms import AwsKmsSigner
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ("AsyncCallableSigner", "AwsKmsSigner", "CallableSigner", "Pkcs11Signer", "der_to_raw")
 
-_HOME = {
+_HOMES = {
     "AsyncCallableSigner": "callable",
     "AwsKmsSigner": "aws_kms",
     "CallableSigner": "callable",
@@ -27,16 +28,4 @@ _HOME = {
     "der_to_raw": "der",
 }
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = loading(__name__, _HOMES)

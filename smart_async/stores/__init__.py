@@ -11,8 +11,9 @@ code: asynchronous clients call them in a worker thread.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
 
 if TYPE_CHECKING:
     from smart_async.stores._sealing import EncryptionKey
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ("EncryptionKey", "FileStore", "MemoryStore", "RedisStore")
 
-_HOME = {"EncryptionKey": "_sealing", "FileStore": "file", "MemoryStore": "memory", "RedisStore": "redis"}
+_HOMES = {"EncryptionKey": "_sealing", "FileStore": "file", "MemoryStore": "memory", "RedisStore": "redis"}
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = loading(__name__, _HOMES)

@@ -7,8 +7,9 @@ run. The functions are for tests of every other kind.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
 
 if TYPE_CHECKING:
     from smart_async.testing.checks import assert_no_violations, requests_to, violations
@@ -37,13 +38,4 @@ __all__ = (
     "violations",
 )
 
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use: pytest imports this package in every run, also where nobody asks for a fixture.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = loading(__name__, _HOMES)

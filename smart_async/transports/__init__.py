@@ -6,8 +6,9 @@ Importing this package loads no HTTP library; the one you choose is loaded by th
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
 
 if TYPE_CHECKING:
     from smart_async.transports._engine import ClientCertificate
@@ -34,7 +35,7 @@ __all__ = (
     "open_transport",
 )
 
-_HOME = {
+_HOMES = {
     "Answer": "scripted",
     "AsyncHttpx2Transport": "httpx2",
     "AsyncHttpxTransport": "httpx",
@@ -50,16 +51,4 @@ _HOME = {
     "open_transport": "opening",
 }
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = loading(__name__, _HOMES)

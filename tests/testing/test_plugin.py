@@ -123,4 +123,4 @@ def test_it_is_found_by_itself(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(program)]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "smart_served_sandbox" in found.stdout
-    assert "loaded: ['smart_async.testing', 'smart_async.testing.plugin']" in found.stdout
+    assert "loaded: ['smart_async._lazy', 'smart_async.testing', 'smart_async.testing.plugin']" in found.stdout

@@ -121,7 +121,7 @@ def test_the_public_names():
     """Every name that is promised can be had and is listed, and no other."""
     for name in smart_async.transports.__all__:
         assert getattr(smart_async.transports, name) is not None
-    assert set(smart_async.transports._HOME) == set(smart_async.transports.__all__)
+    assert set(smart_async.transports._HOMES) == set(smart_async.transports.__all__)
     assert set(smart_async.transports.__all__) <= set(dir(smart_async.transports))
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         smart_async.transports.nothing_of_the_kind  # noqa: B018 - asking is the test

@@ -7,7 +7,7 @@ Sign users in from a Starlette or FastAPI app. Needs `pip install "smart-async[s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from smart_async._lazy import loading
 from smart_async.errors import ConfigurationError
@@ -43,4 +43,16 @@ _HOMES = {
     "local_path": "_local",
 }
 
-__getattr__, __dir__ = loading(__name__, _HOMES)
+_load, __dir__ = loading(__name__, _HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return _load(name)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] != "starlette":
+            raise
+        raise ConfigurationError(
+            f"{name} needs the package starlette, which is not installed.",
+            advice='Install it with: pip install "smart-async[starlette]"',
+        ) from None

@@ -13,12 +13,19 @@ Left out: FHIR search semantics. A constraint is compared as a name and a value,
 Spec: SMART App Launch 2.2, scopes and launch context.
 """
 
-from smart_async.smart.scopes.asked import asked_scopes, refuse_commas
-from smart_async.smart.scopes.collection import Scopes
-from smart_async.smart.scopes.grammar import Kind, Level
-from smart_async.smart.scopes.report import ScopeReport
-from smart_async.smart.scopes.scope import Scope
-from smart_async.smart.scopes.syntax import syntax_version
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from smart_async._lazy import loading
+
+if TYPE_CHECKING:
+    from smart_async.smart.scopes.asked import asked_scopes, refuse_commas
+    from smart_async.smart.scopes.collection import Scopes
+    from smart_async.smart.scopes.grammar import Kind, Level
+    from smart_async.smart.scopes.report import ScopeReport
+    from smart_async.smart.scopes.scope import Scope
+    from smart_async.smart.scopes.syntax import syntax_version
 
 __all__ = (
     "Kind",
@@ -30,3 +37,16 @@ __all__ = (
     "refuse_commas",
     "syntax_version",
 )
+
+_HOMES = {
+    "Kind": "grammar",
+    "Level": "grammar",
+    "Scope": "scope",
+    "ScopeReport": "report",
+    "Scopes": "collection",
+    "asked_scopes": "asked",
+    "refuse_commas": "asked",
+    "syntax_version": "syntax",
+}
+
+__getattr__, __dir__ = loading(__name__, _HOMES)
