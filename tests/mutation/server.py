@@ -35,6 +35,8 @@ OPTIONS = (
     "no:randomly",
     "--assert=plain",
 )
+_SHARED = (65537, 2048)
+"""Exponent and bits of the keys that are made once for all."""
 # Plugins are imported before pytest could rewrite their assertions, which it remarks on.
 QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
@@ -112,6 +114,21 @@ def wait(child: int, seconds: float) -> int | None:
     return status
 
 
+def share_keys() -> None:
+    """Make some RSA keys, which the tests of each fork then find made: they are half of what those take."""
+    rsa: Any = sys.modules.get("cryptography.hazmat.primitives.asymmetric.rsa")
+    if rsa is None:
+        return
+    make = rsa.generate_private_key
+    made = iter([make(*_SHARED) for _ in range(8)])
+
+    def generate(public_exponent: int, key_size: int, *rest: Any) -> Any:
+        found = next(made, None) if (public_exponent, key_size) == _SHARED else None
+        return found or make(public_exponent, key_size, *rest)
+
+    rsa.generate_private_key = generate
+
+
 def tidy(kept: frozenset[str]) -> None:
     """Remove what a mutant put into the copy instead of where it belongs: the next one would find it."""
     for path in Path.cwd().iterdir():
@@ -133,6 +150,8 @@ def serve() -> None:
         for name in request.get("preload", ()):
             with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
                 importlib.import_module(name)
+        if request.get("preload"):
+            share_keys()
         gc.freeze()
         started = time.monotonic()
         path = Path(request["file"]) if request["file"] else None

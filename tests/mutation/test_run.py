@@ -253,6 +253,28 @@ def test_tests_that_fail_anyway(toy: Toy) -> None:
     assert toy.judged == []
 
 
+KEYS = """
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+
+def test_keys():
+    keys = [rsa.generate_private_key(65537, 2048) for _ in range(9)] + [rsa.generate_private_key(3, 1024)]
+    assert len({key.public_key().public_numbers().n for key in keys}) == 10
+    print("first", keys[0].public_key().public_numbers().n)
+    assert False
+"""
+
+
+def test_keys_are_made_once(toy: Toy) -> None:
+    """Each fork finds the same RSA keys, no two of them alike, and makes what else it asks for."""
+    with toy.run.copies(1) as (copy,):
+        (copy.folder / "tests" / "test_keys.py").write_text(KEYS, "utf-8")
+        copy.start(["cryptography.hazmat.primitives.asymmetric.rsa"])
+        outputs = [copy.ask(paths=["tests/test_keys.py"], seconds=60)["output"] for _ in range(2)]
+    first, second = ([line for line in text.splitlines() if line.startswith("first ")] for text in outputs)
+    assert first == second != []
+
+
 def test_a_part(toy: Toy, capfd: pytest.CaptureFixture[str]) -> None:
     """A room is asked for by its name or a part of a path, and one that is neither is an error."""
     whole = ("smart_async/__init__.py", "smart_async/gate.py")
