@@ -59,4 +59,4 @@ def test_numbers_that_cannot_be_read_are_refused_by_name(value, problem):
 
 def test_octets_keep_the_width_asked_for():
     """A fixed width keeps leading zeros; without one the number takes as few bytes as it needs."""
-    assert [octets(1, 4), octets(256), octets(0)] == [b"\0\0\0\1", b"\1\0", b"\0"]
+    assert [octets(1, 4), octets(256), octets(255), octets(0)] == [b"\0\0\0\1", b"\1\0", b"\xff", b"\0"]

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from smart_async.errors import ConfigurationError, IdTokenError, ProtocolError
 from smart_async.keys import ALGORITHMS, SigningKey, parse_jwks, public_jwk, public_jwks, thumbprint
 from smart_async.keys.base64url import b64url_decode, b64url_encode
+from smart_async.keys.jwks import VerificationKey
 
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
@@ -81,8 +82,9 @@ def test_coordinates_keep_their_leading_zeros(curve, width):
 def test_a_set_with_two_keys_of_one_kid_is_refused(rsa_key, p384_key):
     """Within a set every kid is unique."""
     pair = [SigningKey.from_key(key, kid="same") for key in (rsa_key, p384_key)]
-    with pytest.raises(ConfigurationError, match="'same'"):
+    with pytest.raises(ConfigurationError, match="'same'") as caught:
         public_jwks(pair)
+    assert caught.value.field == "kid"
 
 
 @pytest.mark.rule("AS-14")
@@ -146,6 +148,25 @@ def test_one_bad_key_is_skipped_with_a_finding_and_the_good_one_stays(rsa_signer
     assert re.search(problem, findings[0].message)
 
 
+@pytest.mark.parametrize("member", ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])
+def test_each_private_member_is_one(rsa_signer, ec_signer, member):
+    """Whichever half of the secret a server publishes, its key is not trusted any more."""
+    findings = []
+    for signer in (rsa_signer, ec_signer):
+        bad = signer.public_jwk() | {member: "AQAB"}
+        assert parse_jwks({"keys": [bad]}, findings=findings) == ()
+    assert [f"private members ({member})" in finding.message for finding in findings] == [True, True]
+
+
+def test_a_verification_key_is_that_key_and_no_other(rsa_key):
+    """What verifies is made from the key; nobody can give another beside it, and absent is None."""
+    fields = {"key": rsa_key.public_key(), "kty": "RSA"}
+    key = VerificationKey(**fields)
+    assert (key.crv, key.kid, key.alg) == (None, None, None)
+    with pytest.raises(TypeError):
+        VerificationKey(**fields, _joserfc=object())
+
+
 @pytest.mark.parametrize("bad", [None, 1, "x", [], True])
 def test_an_entry_that_is_no_object_is_skipped(ec_signer, bad):
     """Anything at all may stand in the array; findings are optional."""
@@ -159,6 +180,17 @@ def test_a_finding_names_the_key_without_quoting_it(rsa_signer):
     assert parse_jwks({"keys": [bad, 5]}, findings=findings) == ()
     assert "Key 1 of the JWK Set, kid 'a[31m b'" in findings[0].message
     assert "SECRET" not in str(findings)
+    assert findings[1].message == "Key 2 of the JWK Set is skipped: it is not a JSON object."
+    assert [finding.severity for finding in findings] == ["warning", "warning"]
+
+
+def test_a_long_kid_is_cut(rsa_signer):
+    """Of a kid that a server made endless, a finding quotes 64 characters."""
+    findings = []
+    bad = rsa_signer.public_jwk() | {"kid": "x" * 65, "d": "AQAB"}
+    assert parse_jwks({"keys": [bad]}, findings=findings) == ()
+    (quoted,) = re.findall("kid '(.*)' is skipped", findings[0].message)
+    assert quoted == "x" * 63 + "…"
 
 
 @pytest.mark.parametrize("change", [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": []}])
@@ -203,3 +235,4 @@ def test_what_is_no_list_of_keys_has_no_public_half(ec_signer, wrap):
     with pytest.raises(ConfigurationError, match="a list of signing keys") as caught:
         public_jwks(wrap(ec_signer))
     assert "public_jwks([key])" in caught.value.advice
+    assert caught.value.field == "keys"
