@@ -132,7 +132,7 @@ def test_a_set_of_a_hundred_keys_is_read_and_one_more_is_refused(ec_signer):
         ({"alg": ["RS256"]}, "its alg is not a string"),
         ({"use": {}}, "its use is not a string"),
         ({"key_ops": "verify"}, "its key_ops is not an array"),
-        ({"kty": "EC", "crv": "P-224"}, "its curve is not one of"),
+        ({"kty": "EC", "crv": "P-224"}, r"its curve is not one of P-256, P-384, P-521\.$"),
         ({"kty": "EC", "crv": None}, "its curve is not one of"),
         ({"kty": "EC", "crv": "P-384", "x": "AQ", "y": "AQ"}, "not on the curve"),
         ({"kty": "EC", "crv": "P-384", "x": "AQ"}, "its y is missing"),
