@@ -7,9 +7,9 @@ its home, and in the home itself. Tests hold them together.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any
 
 __all__ = ("loading",)
@@ -33,7 +33,7 @@ def loading(
     def load(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{root or package}.{homes[name]}"), name)
+        value = getattr(importlib.import_module(f"{root or package}.{homes[name]}"), name)
         names[name] = value
         return value
 
