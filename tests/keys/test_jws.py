@@ -26,7 +26,7 @@ from smart_async.keys import (
     verify_jws,
 )
 from smart_async.keys.base64url import b64url_encode
-from smart_async.limits import JWS_HEADER_BYTES, JWS_PAYLOAD_BYTES
+from smart_async.limits import JWS_HEADER_BYTES, JWS_PAYLOAD_BYTES, JWS_SIGNATURE_BYTES
 
 CLAIMS = {"iss": "https://ehr.example.com", "sub": "u-1"}
 ALL = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
@@ -119,8 +119,9 @@ def test_an_empty_list_of_algorithms_accepts_nothing(ec_signer, keys):
 @pytest.mark.parametrize("name", ["none", "None", "HS256", "HS512", "EdDSA", "dir", ""])
 def test_algorithms_without_a_public_key_cannot_be_allowed(ec_signer, keys, name):
     """None and HMAC cannot even be asked for."""
-    with pytest.raises(ConfigurationError, match="not an algorithm to verify with a public key"):
+    with pytest.raises(ConfigurationError, match="not an algorithm to verify with a public key") as caught:
         verify_jws(make(ec_signer), keys, algorithms=["ES384", name])
+    assert caught.value.field == "algorithms"
 
 
 def test_a_single_name_is_a_list_of_one(ec_signer, keys):
@@ -182,6 +183,80 @@ def test_headers_that_bring_keys_or_change_the_rules_are_refused(ec_signer, keys
     """A validly signed token with such a header is refused all the same."""
     with pytest.raises(ProtocolError, match=f"header has {name}, which is refused"):
         verify_jws(make(ec_signer, {name: value}), keys, algorithms=ALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("crit", "it demands extensions"),
+        ("b64", "it changes how the payload is encoded"),
+        ("jwk", "a token must not bring its own key"),
+        ("jku", "a token must not say where its key is"),
+        ("x5u", "a token must not say where its certificate is"),
+    ],
+)
+def test_a_refused_header_is_told_why(ec_signer, keys, name, why):
+    """The message says what such a header would do."""
+    with pytest.raises(ProtocolError) as caught:
+        verify_jws(make(ec_signer, {name: None}), keys, algorithms=ALL)
+    assert caught.value.message == f"The token's header has {name}, which is refused: {why}."
+
+
+def with_payload(key, payload):
+    """Return a token that *key* signed over any bytes."""
+    head = signing_input({"alg": key.algorithm, "kid": key.kid}, {}).split(b".")[0]
+    data = head + b"." + b64url_encode(payload).encode()
+    return compact(data, key.sign(data))
+
+
+REFUSALS = {
+    "not text": (lambda key: None, "format"),
+    "endless": (lambda key: "a" * 200_000, "format"),
+    "two parts": (lambda key: "a.b", "format"),
+    "five parts": (lambda key: "a.b.c.d.e", "encrypted"),
+    "padded": (lambda key: make(key) + "=", "format"),
+    "unsigned": (lambda key: make(key).rpartition(".")[0] + ".", "format"),
+    "no JSON header": (lambda key: with_header(make(key), b"{"), "header"),
+    "a list as header": (lambda key: with_header(make(key), b"[]"), "header"),
+    "its own key": (lambda key: make(key, jwk={}), "header"),
+    "kid": (lambda key: make(key, kid=5), "header"),
+    "alg": (lambda key: make(key, alg="none"), "alg"),
+    "another kid": (lambda key: make(key, kid="other"), "key"),
+    "changed": (lambda key: with_header(make(key), {"alg": "ES384", "kid": "ec-1"}), "signature"),
+    "no JSON payload": (lambda key: with_payload(key, b"{"), "payload"),
+    "a list as payload": (lambda key: with_payload(key, b"[]"), "payload"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_each_refusal_says_in_a_word_what_it_is_about(ec_signer, keys, refusal):
+    """Programs tell a key that is not there yet from a token that is none by the reason, not by the text."""
+    token, reason = REFUSALS[refusal]
+    with pytest.raises(IdTokenError) as caught:
+        verify_jws(token(ec_signer), keys, algorithms=ALL, error=IdTokenError).claims(IdTokenError)
+    assert caught.value.reason == reason
+
+
+def test_the_reason_where_two_keys_fit_or_no_algorithm_is_left(ec_signer, keys):
+    """The same holds for what is wrong with the caller's side."""
+    for options, reason in (
+        ({"keys": keys + keys, "algorithms": ALL}, "key"),
+        ({"keys": keys, "algorithms": []}, "alg"),
+    ):
+        with pytest.raises(ProtocolError) as caught:
+            verify_jws(make(ec_signer), **options)
+        assert caught.value.reason == reason
+
+
+def test_the_longest_honest_token(ec_signer, keys):
+    """Header, payload and signature may all be as long as each of them may be."""
+    parts = [
+        json.dumps({"alg": "ES384", "kid": "ec-1"}).encode().ljust(JWS_HEADER_BYTES),
+        b" " * JWS_PAYLOAD_BYTES,
+        b"\1" * JWS_SIGNATURE_BYTES,
+    ]
+    with pytest.raises(ProtocolError, match="signature does not match"):
+        verify_jws(".".join(map(b64url_encode, parts)), keys, algorithms=ALL)
 
 
 def test_a_token_cannot_bring_the_key_that_signed_it(keys):
