@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import field
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from smart_async._values import dataclass
-from smart_async.interfaces import AsyncSigner, Signer, Stored
-from smart_async.messages import Event, Request, Response
+
+if TYPE_CHECKING:
+    from smart_async.interfaces import AsyncSigner, Signer, Stored
+    from smart_async.messages import Event, Request, Response
 
 __all__ = (
     "Delete",

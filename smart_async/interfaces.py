@@ -8,11 +8,13 @@ wait has an async twin whose method starts with `async_`, so that one class can 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from smart_async._values import dataclass
-from smart_async.limits import Timeouts
-from smart_async.messages import Request, Response, Secret
+
+if TYPE_CHECKING:
+    from smart_async.limits import Timeouts
+    from smart_async.messages import Request, Response, Secret
 
 __all__ = (
     "AccessToken",

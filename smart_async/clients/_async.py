@@ -8,20 +8,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from smart_async.clients import _flows as flows
-from smart_async.clients._drivers import AsyncPerformer, drive_async
-from smart_async.clients._events import Listener
-from smart_async.clients._live import LiveSessions
-from smart_async.clients._parts import check_clock, check_listener, check_timeouts, new_state
-from smart_async.clients._storing import OpenedStore
-from smart_async.interfaces import AsyncTransport
-from smart_async.limits import Limits, Timeouts
 from smart_async.smart.arguments import DEFAULT_SCOPE
 
 if TYPE_CHECKING:
     from smart_async.clients._async_session import AsyncSmartSession
+    from smart_async.clients._drivers import AsyncPerformer
+    from smart_async.clients._events import Listener
     from smart_async.flow import Flow
     from smart_async.interfaces import AsyncSigner, AsyncTransport, Clock, Signer, TokenStore
     from smart_async.keys.jwks import Publishable
+    from smart_async.limits import Limits, Timeouts
     from smart_async.messages import Secret
     from smart_async.smart.callback import Callback
     from smart_async.smart.client_metadata import ClientMetadata
@@ -78,6 +74,12 @@ class AsyncSmartClient:
         store: TokenStore | None = None,
         on_event: Listener | None = None,
     ) -> None:
+        # What a client is made of loads when one is made.
+        from smart_async.clients._drivers import AsyncPerformer
+        from smart_async.clients._live import LiveSessions
+        from smart_async.clients._parts import check_clock, check_listener, check_timeouts, new_state
+        from smart_async.clients._storing import OpenedStore
+
         self._state = new_state(config, limits, entropy)
         timeouts, clock = check_timeouts(timeouts), check_clock(clock)
         self._transport = self._open(transport)
@@ -345,7 +347,7 @@ class AsyncSmartClient:
         if self._owned:
             await self._transport.aclose()
 
-    # What a client is made of loads when one is made, and sessions when there is one.
+    # Transports load when a client is made, and sessions when there is one.
 
     @staticmethod
     def _open(transport: str | AsyncTransport | None) -> AsyncTransport:
@@ -354,6 +356,8 @@ class AsyncSmartClient:
         return open_async_transport(transport)
 
     async def _run(self, flow: Flow[T]) -> T:
+        from smart_async.clients._drivers import drive_async
+
         return await drive_async(flow, self._perform.begin())
 
     async def __aenter__(self) -> Self:

@@ -32,10 +32,11 @@ from smart_async.flow import (
 )
 from smart_async.interfaces import AsyncTransport, Clock, Lease, TokenStore, Transport
 from smart_async.limits import LEASE_SECONDS, Timeouts
-from smart_async.messages import Request
 
 if TYPE_CHECKING:
     import anyio
+
+    from smart_async.messages import Request
 
 __all__ = ("AsyncPerformer", "Performer", "SystemClock", "drive", "drive_async")
 

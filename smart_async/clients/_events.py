@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from smart_async.messages import Event
+if TYPE_CHECKING:
+    from smart_async.messages import Event
 
 __all__ = ("Listener", "tell")
 
-Listener: TypeAlias = Callable[[Event], object]
+Listener: TypeAlias = "Callable[[Event], object]"
 """Is called with each event, in the middle of the work: it should be quick, and what it raises is logged."""
 
 

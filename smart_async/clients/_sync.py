@@ -8,20 +8,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from smart_async.clients import _flows as flows
-from smart_async.clients._drivers import Performer, drive
-from smart_async.clients._events import Listener
-from smart_async.clients._live import LiveSessions
-from smart_async.clients._parts import check_clock, check_listener, check_signer, check_timeouts, new_state
-from smart_async.clients._storing import OpenedStore
-from smart_async.interfaces import Transport
-from smart_async.limits import Limits, Timeouts
 from smart_async.smart.arguments import DEFAULT_SCOPE
 
 if TYPE_CHECKING:
+    from smart_async.clients._drivers import Performer
+    from smart_async.clients._events import Listener
     from smart_async.clients._session import SmartSession
     from smart_async.flow import Flow
     from smart_async.interfaces import AsyncSigner, Clock, Signer, TokenStore, Transport
     from smart_async.keys.jwks import Publishable
+    from smart_async.limits import Limits, Timeouts
     from smart_async.messages import Secret
     from smart_async.smart.callback import Callback
     from smart_async.smart.client_metadata import ClientMetadata
@@ -78,6 +74,18 @@ class SmartClient:
         store: TokenStore | None = None,
         on_event: Listener | None = None,
     ) -> None:
+        # What a client is made of loads when one is made.
+        from smart_async.clients._drivers import Performer
+        from smart_async.clients._live import LiveSessions
+        from smart_async.clients._parts import (
+            check_clock,
+            check_listener,
+            check_signer,
+            check_timeouts,
+            new_state,
+        )
+        from smart_async.clients._storing import OpenedStore
+
         self._state = new_state(config, limits, entropy)
         check_signer(config)
         timeouts, clock = check_timeouts(timeouts), check_clock(clock)
@@ -344,7 +352,7 @@ class SmartClient:
         if self._owned:
             self._transport.close()
 
-    # What a client is made of loads when one is made, and sessions when there is one.
+    # Transports load when a client is made, and sessions when there is one.
 
     @staticmethod
     def _open(transport: str | Transport | None) -> Transport:
@@ -353,6 +361,8 @@ class SmartClient:
         return open_transport(transport)
 
     def _run(self, flow: Flow[T]) -> T:
+        from smart_async.clients._drivers import drive
+
         return drive(flow, self._perform.begin())
 
     def __enter__(self) -> Self:

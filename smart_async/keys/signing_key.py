@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from smart_async.errors import ConfigurationError
-from smart_async.keys import load
 from smart_async.keys.algorithms import ALGORITHMS, PrivateKey, choose_algorithm, ec_curve, raw_signer
-from smart_async.keys.jwks import public_jwk
 from smart_async.keys.passphrase import encryption, hidden
 from smart_async.keys.strength import check_key
 from smart_async.limits import RSA_BITS_MAX, RSA_BITS_MIN
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from smart_async.keys.passphrase import Passphrase
 
 __all__ = ("SigningKey",)
+
+# What reads keys and JWK Sets loads with the first key that is read.
 
 # A signature with P-384 takes 0.2 ms, RSA-2048 0.7 ms, RSA-3072 2 ms, RSA-4096 5 ms. Handing one to a thread
 # costs 0.1 ms, so up to a millisecond the loop is better off signing (benchmarks/loop_stall.py).
@@ -82,6 +82,8 @@ class SigningKey:
         Raises:
             ConfigurationError: If there is no usable private key in it, or the passphrase does not fit.
         """
+        from smart_async.keys import load
+
         passphrase = hidden(passphrase)
         return cls._make(load.load_pem(data, passphrase=passphrase), kid, algorithm)
 
@@ -107,6 +109,8 @@ class SigningKey:
         Raises:
             ConfigurationError: If there is no usable private key in it, or the passphrase does not fit.
         """
+        from smart_async.keys import load
+
         passphrase = hidden(passphrase)
         return cls._make(load.load_pkcs12(data, passphrase=passphrase), kid, algorithm)
 
@@ -130,6 +134,8 @@ class SigningKey:
         Raises:
             ConfigurationError: If it is no usable private key for signatures.
         """
+        from smart_async.keys import load
+
         return cls._make(load.load_jwk(jwk), kid, algorithm)
 
     @classmethod
@@ -152,6 +158,8 @@ class SigningKey:
         Raises:
             ConfigurationError: If that does not name exactly one usable private key.
         """
+        from smart_async.keys import load
+
         return cls._make(load.load_jwks(jwks, kid=kid), kid, algorithm)
 
     @classmethod
@@ -169,6 +177,8 @@ class SigningKey:
         Raises:
             ConfigurationError: If it is anything else, or weak.
         """
+        from smart_async.keys import load
+
         return cls._make(load.LoadedKey(key=check_key(cryptography_key)), kid, algorithm)
 
     @classmethod
@@ -193,6 +203,8 @@ class SigningKey:
         Raises:
             ConfigurationError: If there is no usable private key in it, or the passphrase does not fit.
         """
+        from smart_async.keys import load
+
         passphrase = hidden(passphrase)
         return cls._make(load.load_bytes(data, passphrase=passphrase, kid=kid), kid, algorithm)
 
@@ -243,7 +255,7 @@ class SigningKey:
         self = cls.__new__(cls)
         self._key = loaded.key
         self._algorithm = chosen.name
-        self._kid = kid or loaded.kid or public_jwk(loaded.key)["kid"]
+        self._kid = kid or loaded.kid or _thumbprint(loaded.key)
         self._sign = raw_signer(loaded.key, chosen)
         return self
 
@@ -276,6 +288,8 @@ class SigningKey:
 
         It is built from the public numbers alone, so nothing private can be in it.
         """
+        from smart_async.keys.jwks import public_jwk
+
         return public_jwk(self._key, self._kid, self._algorithm)
 
     def private_pem(self, passphrase: Passphrase | None = None) -> bytes:
@@ -301,6 +315,12 @@ class SigningKey:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse pickling and copying: a private key stays where it was loaded."""
         raise TypeError("a SigningKey is never pickled or copied; load it again where it is needed")
+
+
+def _thumbprint(key: PrivateKey) -> str:
+    from smart_async.keys.jwks import public_jwk
+
+    return public_jwk(key)["kid"]
 
 
 def _check_kid(kid: object) -> None:

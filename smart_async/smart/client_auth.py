@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from smart_async._values import dataclass
 from smart_async.errors import ConfigurationError
-from smart_async.flow import Flow
 from smart_async.interfaces import AsyncSigner, Signer
-from smart_async.messages import clean_text, discreet_init, parse_url
-from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion
+from smart_async.messages import discreet_init
 
 if TYPE_CHECKING:
+    from smart_async.flow import Flow
     from smart_async.keys.ring import KeyRing
     from smart_async.keys.ring_source import RingSource
     from smart_async.smart.config import SmartConfig
@@ -110,6 +109,8 @@ class PrivateKeyJWT:
         if isinstance(self.key, type):
             raise self._no_key()
         if self.jku is not None:
+            from smart_async.messages import parse_url
+
             _ = parse_url(self.jku, field="jku", allow_query=True)
         if signer is None and self.algorithm is not None:
             _ = self._ring.choose(algorithm=self.algorithm)
@@ -149,6 +150,8 @@ class PrivateKeyJWT:
         self, config: SmartConfig, metadata: SmartMetadata, audience: str, *, entropy: Entropy
     ) -> Flow[Authentication]:
         """Return the two assertion fields, signed anew: a server accepts each assertion once."""
+        from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion  # for the first token
+
         assertion = yield from sign_assertion(
             self._signer_for(metadata),
             client_id=config.client_id,
@@ -187,6 +190,8 @@ def check_algorithm(algorithm: str, metadata: SmartMetadata) -> None:
     """
     listed = metadata.token_endpoint_auth_signing_alg_values_supported
     if listed and algorithm not in listed:
+        from smart_async.messages import clean_text
+
         raise ConfigurationError(
             f"The key signs with {algorithm}, and the server accepts only {clean_text(', '.join(listed))}.",
             field="client_auth",

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from smart_async._values import dataclass
 from smart_async.limits import ASSERTION_BACKDATE, ASSERTION_LIFETIME, RETRY_ATTEMPTS
 from smart_async.messages import discreet_init
-from smart_async.smart.client_auth import ClientAuth
-from smart_async.smart.config_checks import check_config
-from smart_async.smart.vendors import preset_values
+
+if TYPE_CHECKING:
+    from smart_async.smart.client_auth import ClientAuth
 
 __all__ = ("SmartConfig",)
 
@@ -178,7 +178,14 @@ class SmartConfig:
 
     def __post_init__(self) -> None:
         """Fill in what was left out, then check every field, before the first request can go wrong."""
-        preset: Mapping[str, object] = {} if self.vendor is None else preset_values(self.vendor)
+        # Rules and presets are long, and load with the first configuration.
+        from smart_async.smart.config_checks import check_config
+
+        preset: Mapping[str, object] = {}
+        if self.vendor is not None:
+            from smart_async.smart.vendors import preset_values
+
+            preset = preset_values(self.vendor)
         for name in SmartConfig.__slots__:
             given = value = getattr(self, name)
             if type(value) is _Unset:

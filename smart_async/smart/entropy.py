@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -17,6 +16,8 @@ Entropy: TypeAlias = Callable[[int], bytes]
 
 def system_entropy(size: int) -> bytes:
     """Return *size* bytes from the operating system, asked at every call and therefore safe after a fork."""
+    import secrets  # the first assertion needs it, and brings more modules than one would think
+
     return secrets.token_bytes(size)
 
 

@@ -10,6 +10,19 @@ import pytest
 
 HEAVY = {"httpx", "httpx2", "joserfc", "cryptography", "anyio", "starlette", "trio"}
 
+FOUR_NAMES = "from smart_async import PrivateKeyJWT, SigningKey, SmartClient, SmartConfig"
+"""What the documentation's first page imports."""
+
+OURS_AT_MOST = 20
+"""Modules of the library behind the four names: facade, configuration, key, and what defines them."""
+
+FOR_LATER = {"email", "hashlib", "hmac", "importlib.metadata", "ipaddress", "json", "logging", "secrets"} | {
+    "socket",
+    "ssl",
+    "urllib.parse",
+}
+"""Modules of the standard library that work needs, and names do not."""
+
 BACKEND = """
 from smart_async import PrivateKeyJWT, SigningKey, SmartClient, SmartConfig
 from smart_async.transports import ScriptedTransport, json_response
@@ -30,16 +43,19 @@ assert SmartClient(config, transport=script).backend_token().access_token.reveal
 """
 
 
-def loaded_by(code: str) -> set[str]:
-    """Return the top-level modules that a new interpreter has loaded after running *code*."""
-    code = (
-        f"{code}\nimport json, sys\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    )
+def modules_of(code: str) -> set[str]:
+    """Return the modules that a new interpreter has loaded after running *code*."""
+    code = f"{code}\nimport sys\nloaded = sorted(sys.modules)\nimport json\nprint(json.dumps(loaded))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return their top-level packages."""
+    return {name.partition(".")[0] for name in modules_of(code)}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +70,19 @@ def loaded_by(code: str) -> set[str]:
 def test_importing_loads_nothing_heavy(statement: str) -> None:
     """No import of names alone loads an HTTP library, joserfc, cryptography or anyio."""
     assert loaded_by(statement) & HEAVY == set()
+
+
+def test_the_four_names_load_no_work() -> None:
+    """The names of a first program load definitions; parsers, hashes and flows wait for the first use."""
+    loaded = modules_of(FOUR_NAMES)
+    # An installed package with a .pth file of its own may have loaded anything before that.
+    assert loaded & FOR_LATER <= modules_of("")
+    assert len([name for name in loaded if name.startswith("smart_async.")]) <= OURS_AT_MOST
+
+
+def test_a_backend_token_reads_no_package_metadata() -> None:
+    """The version in the User-Agent is known without looking for it among the installed packages."""
+    assert {"email.utils", "importlib.metadata"} & modules_of(BACKEND) <= modules_of("")
 
 
 def test_a_backend_token_needs_no_joserfc() -> None:
