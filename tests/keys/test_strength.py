@@ -1,7 +1,9 @@
 """Keys that are not to be trusted."""
 
+import math
+
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 
 from smart_async.errors import ConfigurationError
 from smart_async.keys.strength import check_key, rsa_problem
@@ -29,6 +31,12 @@ def test_public_exponents_that_invite_attacks_are_refused(e):
     assert "exponent" in rsa_problem(ODD_2048, e)
 
 
+def test_an_exponent_is_told_unless_it_is_endless():
+    """Up to 64 bits the number itself is in the message; of a longer one, how long it is."""
+    assert f"exponent {2**63}; an odd one" in rsa_problem(ODD_2048, 2**63)
+    assert "exponent of 65 bits; an odd one" in rsa_problem(ODD_2048, 2**64 + 1)
+
+
 def test_an_even_modulus_is_refused():
     """No product of two large primes is even."""
     assert "even modulus" in rsa_problem(ODD_2048 + 1, 65537)
@@ -36,11 +44,27 @@ def test_an_even_modulus_is_refused():
 
 def test_a_modulus_with_the_roca_fingerprint_is_refused():
     """A modulus that is a power of 65537 modulo every small prime was made by the faulty chips."""
-    product = 1
-    for prime in _PRIMES:
-        product *= prime
+    n = roca(_PRIMES)
+    for more in range(32):  # whatever it is modulo other numbers
+        assert "ROCA" in rsa_problem(n + 2 * more * math.prod(_PRIMES), 65537)
+
+
+@pytest.mark.parametrize("prime", _PRIMES)
+def test_one_small_prime_tells_a_good_modulus(prime):
+    """Each prime from 3 to 167 is looked at: what is no power of 65537 modulo one of them is not refused."""
+    others = math.prod(other for other in _PRIMES if other != prime)
+    n = roca([other for other in _PRIMES if other != prime])
+    assert (
+        rsa_problem(next(n for n in range(n, n + 2 * prime * others, 2 * others) if n % prime == 0), 65537)
+        is None
+    )
+
+
+def roca(primes):
+    """Return an odd modulus of 2048 bits or more that is a power of 65537 modulo each of *primes*."""
+    product = math.prod(primes)
     n = pow(65537, 12345, product) + product * 2**1900
-    assert "ROCA" in rsa_problem(n + product * (n % 2 == 0), 65537)
+    return n + product * (n % 2 == 0)
 
 
 def test_fresh_keys_do_not_look_like_roca(rsa_key):
@@ -51,7 +75,9 @@ def test_fresh_keys_do_not_look_like_roca(rsa_key):
 @pytest.mark.parametrize(
     ("make", "found"),
     [
-        (lambda: ed25519.Ed25519PrivateKey.generate(), "an Ed25519 key"),
+        (lambda: ed25519.Ed25519PrivateKey.generate(), "This is an Ed25519 key"),
+        (lambda: x25519.X25519PrivateKey.generate(), "This is an X25519 key"),
+        (lambda: type("_DHPrivateKey", (), {})(), "This is a DH key"),
         (lambda: rsa.generate_private_key(65537, 1024), "an RSA key of 1024 bits"),
         (lambda: rsa.generate_private_key(3, 2048), "public exponent 3"),
         (lambda: ec.generate_private_key(ec.SECP256K1()), "secp256k1"),
@@ -68,3 +94,5 @@ def test_what_cannot_sign_is_refused_by_what_it_is(make, found):
     with pytest.raises(ConfigurationError, match=found) as caught:
         check_key(make())
     assert "needed" in caught.value.message
+    assert caught.value.field == "key"
+    assert "smart-async keygen" in caught.value.advice

@@ -34,6 +34,8 @@ class Mutant:
         was: The lines that were changed, joined.
         now: What became of them.
         source: The whole text.
+        once: Whether its function runs once and is remembered: then only the first of the tests that need it
+            was seen to run its lines.
     """
 
     file: str
@@ -42,6 +44,7 @@ class Mutant:
     was: str
     now: str
     source: str
+    once: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -65,6 +68,7 @@ def make_mutants(file: str, text: str) -> list[Mutant]:
     lines = text.splitlines()
     untested = _untested(wrapper.module, positions, lines)
     written = {id(statement): wrapper.module.code_for_node(statement) for statement in wrapper.module.body}
+    remembered = _remembered(wrapper.module)
     found: dict[tuple[str, str, str, str], Mutant] = {}
     for node, mutated, path, whole, top in _changes(wrapper.module):
         first, last = positions[whole].start.line, positions[whole].end.line
@@ -85,10 +89,29 @@ def make_mutants(file: str, text: str) -> list[Mutant]:
             was=was,
             now=now,
             source=source,
+            once=any(path[:length] in remembered for length in range(1, len(path) + 1)),
         )
         if was != now:
             found.setdefault(mutant.key, mutant)
     return list(found.values())
+
+
+def _remembered(module: cst.Module) -> set[tuple[str, ...]]:
+    """Return the names of the functions whose outcome is kept, each with those around it."""
+    import libcst as cst
+
+    found: set[tuple[str, ...]] = set()
+
+    def visit(node: cst.CSTNode, path: tuple[str, ...]) -> None:
+        if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            path = (*path, node.name.value)
+            if any("cache" in _text(decorator.decorator) for decorator in node.decorators):
+                found.add(path)
+        for child in node.children:
+            visit(child, path)
+
+    visit(module, ())
+    return found
 
 
 def _untested(module: cst.Module, positions: Mapping[cst.CSTNode, Any], lines: Sequence[str]) -> set[int]:

@@ -103,8 +103,8 @@ class Baseline:
         )
 
     def tests_for(self, mutant: Mutant) -> list[str]:
-        """Return the tests that ran the mutant's lines; all of them for what runs at import."""
-        if mutant.where == "module":
+        """Return the tests that ran the mutant's lines; all of them for what runs at import, or once."""
+        if mutant.where == "module" or mutant.once:
             return self.everything
         found = set[str]().union(*(self.by_line.get((mutant.file, line), ()) for line in mutant.lines))
         return self.everything if "" in found else [node for node in self.everything if node in found]

@@ -78,3 +78,14 @@ def test_a_key_outlives_other_lines(making: ModuleType) -> None:
     after = {mutant.key for mutant in making.make_mutants(FILE, "A = None\n\n\n" + text)}
     assert before
     assert before <= after
+
+
+def test_what_runs_once_is_known(making: ModuleType) -> None:
+    """The lines of a function whose outcome is kept are run by one test, whoever else needs it."""
+    text = (
+        "@functools.cache\ndef table():\n    return [n + 1 for n in x]\n\n"
+        "class A:\n    @cached_property\n    def b(self):\n        return 1\n\n"
+        "    @property\n    def c(self):\n        return 2\n"
+    )
+    once = {mutant.where: mutant.once for mutant in making.make_mutants(FILE, text)}
+    assert once == {"table": True, "A.b": True, "A.c": False}

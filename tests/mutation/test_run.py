@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 ROOM = """
+from functools import cache
+
 LIMIT = 18
 
 
@@ -27,6 +29,11 @@ def price(age):
 
 def alone():
     return 1
+
+
+@cache
+def table():
+    return frozenset({1, 2})
 
 
 def bounded(start):
@@ -58,6 +65,14 @@ def test_its_end():
     assert gate.bounded(0) == 9
 
 
+def test_a_first_look():
+    assert gate.table()
+
+
+def test_a_second_look():
+    assert 2 in gate.table()
+
+
 def test_nothing_lies_about():
     gate.price(20)
     assert not LITTER
@@ -81,6 +96,7 @@ FAULTS = {
     "not run": ("return 1", "return 2"),
     "harmless": ("if age < 0:", "if age < -1:"),
     "endless": ("count += 1", "count += 0"),
+    "kept": ("return frozenset({1, 2})", "return frozenset({1, 3})"),
     "litters": ("if age < 0:", "if open('litter', 'w').close() or age < 0:"),
 }
 
@@ -141,7 +157,15 @@ class Toy:
             where = "module" if name == "killed at import" else "f"
             source = text.replace(was, now, 1)
             found.append(
-                self.run.Mutant(file=file, where=where, lines=(line,), was=was, now=now, source=source)
+                self.run.Mutant(
+                    file=file,
+                    where=where,
+                    lines=(line,),
+                    was=was,
+                    now=now,
+                    source=source,
+                    once=name == "kept",
+                )
             )
         return found
 
@@ -194,6 +218,12 @@ def test_what_a_mutant_leaves_behind(toy: Toy) -> None:
     toy.faults = ["litters", "asleep"]
     assert toy() == 1
     assert toy.verdicts() == {"litters": "SURVIVED", "asleep": "SURVIVED"}
+
+
+def test_what_is_made_once(toy: Toy) -> None:
+    """A table that the first test made is used by the others: all of them are asked."""
+    toy.faults = ["kept"]
+    assert (toy(), toy.verdicts()) == (0, {"kept": "killed"})
 
 
 def test_a_process_of_its_own(toy: Toy) -> None:
