@@ -201,6 +201,13 @@ def test_keys_for_encryption_are_left_out_quietly(ec_signer, change):
     assert findings == []
 
 
+@pytest.mark.parametrize("operations", [["verify"], ["sign", "verify"]])
+def test_keys_to_verify_with_may_say_so(ec_signer, operations):
+    """A key that names verifying among its operations is used."""
+    (key,) = parse_jwks({"keys": [ec_signer.public_jwk() | {"key_ops": operations}]})
+    assert key.kid == "ec-1"
+
+
 def test_padding_and_a_leading_zero_in_the_modulus_are_tolerated(rsa_signer, rsa_key):
     """Real servers publish both; the key is the same."""
     jwk = rsa_signer.public_jwk()

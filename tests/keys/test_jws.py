@@ -209,6 +209,17 @@ def with_payload(key, payload):
     return compact(data, key.sign(data))
 
 
+def test_what_a_refusal_quotes(ec_signer, keys):
+    """The algorithms are listed in order; of what the token says, 32 characters of alg and 64 of kid."""
+    for claimed, shown in (("none", "none"), ("x" * 33, "x" * 31 + "…"), (5, "nothing readable")):
+        with pytest.raises(ProtocolError) as caught:
+            verify_jws(make(ec_signer, alg=claimed), keys, algorithms={"RS384", "ES384"})
+        assert caught.value.message == f"The token names the algorithm {shown}; accepted are ES384, RS384."
+    for kid, shown in (("x" * 64, "x" * 64), ("x" * 65, "x" * 63 + "…")):
+        with pytest.raises(ProtocolError, match=f"kid '{shown}', ES384"):
+            verify_jws(make(ec_signer, kid=kid), keys, algorithms=ALL)
+
+
 REFUSALS = {
     "not text": (lambda key: None, "format"),
     "endless": (lambda key: "a" * 200_000, "format"),

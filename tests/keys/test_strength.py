@@ -87,6 +87,7 @@ def test_fresh_keys_do_not_look_like_roca(rsa_key):
         ),
         (lambda: rsa.generate_private_key(65537, 2048).public_key(), "an RSA public key"),
         (lambda: "text", "an object of the type str"),
+        (lambda: type("Certificate", (), {})(), "This is a certificate, which cannot sign"),
     ],
 )
 def test_what_cannot_sign_is_refused_by_what_it_is(make, found):
