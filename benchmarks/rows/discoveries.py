@@ -7,8 +7,8 @@ do nothing else.
 
 Time is simulated with the network: it is the thread's own processor time, and a wait that nothing shortens
 adds its length at once. That is what a clock on the wall shows on a machine that does nothing else. On one
-that does, the wall also shows whose turn it was, and only the side that computes loses turns; so its figure is
-reported and held against nothing. Memory is the highest point that `tracemalloc` saw.
+that does, the wall also shows whose turn it was, and only the side that computes loses turns; so its figure
+is reported and held against nothing. Memory is the highest point that `tracemalloc` saw.
 """
 
 from __future__ import annotations
