@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -34,12 +35,13 @@ class LiveSessions(Generic[S]):
         make: Makes a session from its pure half.
     """
 
-    __slots__ = ("_live", "_lock", "_make")
+    __slots__ = ("_live", "_lock", "_make", "_pid")
 
     def __init__(self, make: Callable[[SessionState], S]) -> None:
         self._make = make
         self._live: WeakValueDictionary[str, S] | None = None  # most clients have none
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def of(self, state: SessionState) -> S:
         """
@@ -49,7 +51,7 @@ class LiveSessions(Generic[S]):
             state: A session's pure half.
         """
         name = state.key or f"backend {' '.join(sorted(map(str, state.scope)))}"
-        with self._lock:
+        with self._unshared():
             if self._live is None:
                 self._live = WeakValueDictionary()
             session = self._live.get(name)
@@ -61,5 +63,11 @@ class LiveSessions(Generic[S]):
 
     def __iter__(self) -> Iterator[S]:
         """Iterate over the sessions in use."""
-        with self._lock:
+        with self._unshared():
             return iter(() if self._live is None else tuple(self._live.values()))
+
+    def _unshared(self) -> threading.Lock:
+        # In the child of a fork nobody holds it: the thread that did stayed behind.
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.Lock(), os.getpid()  # pragma: no cover - a forked child
+        return self._lock
