@@ -407,6 +407,16 @@ class TestDisk:
             (folder / "link").unlink(missing_ok=True)
         assert {path.name for path in folder.iterdir()} == {RECORD, LOCK}
 
+    def test_as_much_is_read_as_was_asked_for(self, store, folder):
+        """A file that somebody made endless does not fill the memory."""
+        store.save(KEY, b"1", expected=None)
+        with store._folder.open() as opened:
+            assert opened.read(RECORD, 11) == b"smart-async"
+
+    def test_a_system_that_lacks_a_flag(self):
+        """What a system has no word for is left out of the way in which files are opened."""
+        assert _folder._flags("O_CREAT", "O_NO_SUCH_FLAG", "O_EXCL") == os.O_CREAT | os.O_EXCL
+
     def test_a_link_is_looked_at_itself(self, store, folder):
         """Whether a name is free is not asked of what it leads to."""
         (folder / "link").symlink_to(folder / "nowhere")
