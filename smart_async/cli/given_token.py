@@ -9,6 +9,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from smart_async.cli.options import has_terminal
 from smart_async.cli.private import read_private, read_stdin
 from smart_async.clients import SmartClient
 from smart_async.errors import ConfigurationError
@@ -47,7 +48,7 @@ def given_token(file: Path | None) -> Secret | None:
     """
     if file is not None and str(file) != "-":
         text = read_private(file, field="token_file")
-    elif file is None and (sys.stdin is None or sys.stdin.isatty()):
+    elif file is None and (sys.stdin is None or has_terminal()):
         return None
     else:
         text = read_stdin(field="token_file")

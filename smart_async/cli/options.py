@@ -29,6 +29,7 @@ __all__ = (
     "Timeout",
     "TrustEnv",
     "client_certificate",
+    "has_terminal",
     "key_file",
     "key_id",
     "new_passphrase",
@@ -196,10 +197,15 @@ def client_certificate(certfile: Path | None, keyfile: Path | None) -> ClientCer
     return ClientCertificate(certfile=certfile, keyfile=keyfile, password=Secret(known) if known else None)
 
 
+def has_terminal() -> bool:
+    """Return whether there is somebody to ask: standard input is a terminal, and was not closed."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def passphrase() -> str:
     """Return the passphrase of an encrypted key: from the environment, else asked for on a terminal."""
     known = os.environ.get(_PASSPHRASE)
-    if known or not sys.stdin.isatty():
+    if known or not has_terminal():
         return known or ""
     return str(typer.prompt("Passphrase of the key", hide_input=True, err=True))
 
@@ -217,7 +223,7 @@ def new_passphrase(*, ask: bool) -> str | None:
     known = os.environ.get(_PASSPHRASE)
     if known or not ask:
         return known or None
-    if not sys.stdin.isatty():
+    if not has_terminal():
         raise ConfigurationError(
             "There is no terminal to ask for a passphrase on.",
             field="passphrase",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 
 from smart_async._values import dataclass
 from smart_async.cli.keys import Algorithm, read_key
-from smart_async.cli.options import key_file, key_id
+from smart_async.cli.options import has_terminal, key_file, key_id
 from smart_async.cli.private import read_private
 from smart_async.cli.way import Way
 from smart_async.errors import ConfigurationError
@@ -235,7 +234,7 @@ class Who:
         known = os.environ.get(_SECRET, "").rstrip("\r\n")
         if known or not self.secret_prompt:
             return Secret(known) if known else None
-        if sys.stdin is None or not sys.stdin.isatty():
+        if not has_terminal():
             raise ConfigurationError(
                 "There is no terminal to ask for the client secret on.",
                 field="secret_prompt",
