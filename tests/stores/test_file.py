@@ -778,6 +778,20 @@ class TestPrune:
         assert store.load(KEY).data == b"1"
         assert store.prune((folder / RECORD).stat().st_mtime + 1) == 1
 
+    def test_all_that_is_old_is_counted(self, store):
+        """The number is that of all keys that went, whatever others had nothing to forget."""
+        for key in ("a", "b", "c"):
+            store.save(key, b"1", expected=None)
+        store.acquire("without a record", wait=0).release()
+        assert store.prune(time.time() + 100) == 3
+
+    def test_what_is_new_is_not_even_locked(self, store, monkeypatch):
+        """Whoever writes or renews it does not have to wait for the sweep."""
+        store.save(KEY, b"1", expected=None)
+        locked = []
+        monkeypatch.setattr(_tidying, "try_lock", lambda opened, name: locked.append(name))
+        assert (store.prune(0), locked) == (0, [])
+
     @pytest.mark.parametrize("name", [LOCK, LEASE])
     def test_what_is_in_use_stays(self, store, folder, name):
         """A record that somebody renews or writes at the moment is not taken away from under them."""
@@ -834,8 +848,9 @@ class TestPrune:
     @pytest.mark.parametrize("before", [None, "2026-01-01", True])
     def test_what_is_no_moment(self, store, before):
         """Nothing is forgotten by a slip."""
-        with pytest.raises(ConfigurationError, match="Unix seconds"):
+        with pytest.raises(ConfigurationError, match="Unix seconds") as caught:
             store.prune(before)
+        assert caught.value.field == "before"
 
     def test_an_unreadable_folder(self, store, folder):
         """It is an error like any other of the store."""
