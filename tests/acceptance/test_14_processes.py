@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,10 @@ def test_killed_in_the_middle(server, crew, store_spec):
     assert {line["outcome"].split(":")[0] for line in last} == {"OutcomeUnknownError"}
     # The kernel frees a dead process's lock at once; in Redis its lease has to run out.
     waited = min(line["at"] for line in last) - server.killed_at
-    assert waited < (LEASE if store_spec.startswith("redis") else 0) + 1.0
+    # A second, and on a busy machine as much more as its slowest turns took without anybody dying.
+    before = sorted(line["at"] for lines in said.values() for line in lines if line["at"] < server.killed_at)
+    slow = 3 * max(later - earlier for earlier, later in pairwise(before))
+    assert waited < (LEASE if store_spec.startswith("redis") else 0) + 1.0 + slow
     assert server.model.replays == []
     # Here the server had not taken it. The refresh token is kept, and works if somebody says so.
     session = crew.client.load_session(crew.session.key)
