@@ -8,7 +8,7 @@ import pytest
 
 from smart_async import Secret, StoreError
 from smart_async.flow import Save
-from smart_async.smart.sessions.adopting import latest
+from smart_async.smart.sessions.adopting import adopted, latest
 from smart_async.smart.sessions.place import Place, persist, reread
 from smart_async.smart.sessions.record import Record, SessionId
 from smart_async.smart.sessions.state import SessionState
@@ -17,7 +17,8 @@ from smart_async.smart.sessions.state import SessionState
 @pytest.fixture
 def second(login):
     """The token that took the place of the login's."""
-    return replace(login, access_token=Secret("at-2"), refresh_token=Secret("r-2"))
+    raw = {**login.raw, "access_token": Secret("at-2")}
+    return replace(login, access_token=Secret("at-2"), refresh_token=Secret("r-2"), raw=raw)
 
 
 @pytest.fixture
@@ -64,3 +65,17 @@ def test_somebody_else_was_quicker(script, session, place, login):
     with pytest.raises(StoreError, match="changed by somebody else"):
         script.run(latest(session, place))
     assert script.store.entries[place.key].data == b"theirs"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_logins_own_token_is_adopted_at_once(script, known_state, login, second, there):
+    """Where nothing is stored yet, the login's token is; where a later one is, that is given out."""
+    session = SessionState(client=known_state, kind="user", id=SessionId.of_login(login), login=login)
+    place = Place(id=session.id, epoch=session.epoch)
+    if there:
+        script.run(persist(place, Record(id=place.id, token=replace(second, issued_at=login.issued_at + 1))))
+    token = script.run(adopted(session, place, None))
+    assert token is not None
+    assert token.access_token == (second if there else login).access_token
+    assert (session.token, session.login) == (token, None)
+    assert script.run(reread(place)).token.access_token == token.access_token
