@@ -18,10 +18,7 @@ from smart_async.keys.base64url import b64url_encode
 from smart_async.keys.jws import compact
 from smart_async.smart.entropy import Entropy, new_token
 
-__all__ = ("ASSERTION_TYPE", "sign_assertion")
-
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-"""The `client_assertion_type` of a JWT."""
+__all__ = ("sign_assertion",)
 
 
 def sign_assertion(

@@ -8,7 +8,9 @@ rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
 from smart_async._values import dataclass
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from smart_async.smart.metadata import SmartMetadata
 
 __all__ = ("Authentication", "ClientAuth", "PrivateKeyJWT")
+
+_ASSERTION_TYPE = ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +154,7 @@ class PrivateKeyJWT:
         self, config: SmartConfig, metadata: SmartMetadata, audience: str, *, entropy: Entropy
     ) -> Flow[Authentication]:
         """Return the two assertion fields, signed anew: a server accepts each assertion once."""
-        from smart_async.smart.assertions import ASSERTION_TYPE, sign_assertion  # for the first token
-
-        assertion = yield from sign_assertion(
+        assertion = yield from _sign_assertion()(
             self._signer_for(metadata),
             client_id=config.client_id,
             audience=config.assertion_audience or audience,
@@ -163,10 +165,10 @@ class PrivateKeyJWT:
             header=config.assertion_header,
             entropy=entropy,
         )
-        named = (("client_id", config.client_id),) if config.client_id_in_body else ()
-        return Authentication(
-            fields=(*named, ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion))
-        )
+        fields: tuple[tuple[str, str], ...] = (_ASSERTION_TYPE, ("client_assertion", assertion))
+        if config.client_id_in_body:
+            fields = (("client_id", config.client_id), *fields)
+        return Authentication(fields=fields)
 
     def _signer_for(self, metadata: SmartMetadata) -> Signer | AsyncSigner:
         if self._signer is None:
@@ -175,6 +177,13 @@ class PrivateKeyJWT:
         if self.algorithm is None:
             check_algorithm(self._signer.algorithm, metadata)
         return self._signer
+
+
+@cache
+def _sign_assertion() -> Callable[..., Flow[str]]:
+    from smart_async.smart.assertions import sign_assertion  # the first token needs it, and no client before
+
+    return sign_assertion
 
 
 def check_algorithm(algorithm: str, metadata: SmartMetadata) -> None:

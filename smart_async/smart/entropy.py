@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import urandom  # what `secrets` returns, too, which loads `random`, `hmac` and `base64` for it
 from typing import TypeAlias
 
 from smart_async.keys.base64url import b64url_encode
@@ -16,9 +17,7 @@ Entropy: TypeAlias = Callable[[int], bytes]
 
 def system_entropy(size: int) -> bytes:
     """Return *size* bytes from the operating system, asked at every call and therefore safe after a fork."""
-    import secrets  # the first assertion needs it, and brings more modules than one would think
-
-    return secrets.token_bytes(size)
+    return urandom(size)
 
 
 def new_token(entropy: Entropy) -> str:
