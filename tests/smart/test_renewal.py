@@ -752,6 +752,14 @@ def test_delete_elsewhere(started):
     assert started.sent == []
 
 
+def test_whoever_signs_in_right_after_it_stays(started):
+    """A session that was in the store is deleted there once: what comes next is another login's."""
+    key, store = started.session.key, started.script.store
+    store.after(Delete, lambda: store.put(key, b"another login"))
+    started.script.run(delete_session(started.session))
+    assert store.entries[key].data == b"another login"
+
+
 def test_delete_while_the_store_is_away(started):
     """A session that could not be deleted is not forgotten: it would come back."""
     started.script.store.away = True
