@@ -29,7 +29,12 @@ class Framing:
     r"""
     Follow the answers on one connection.
 
+    Attributes:
+        new: Whether no request has begun on it yet.
+
     >>> framing = Framing()
+    >>> framing.begin()
+    True
     >>> framing.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
     >>> framing.exact
     True
@@ -42,16 +47,20 @@ class Framing:
         self._buffer = bytearray()
         self._skip = 0
         self._state: _State = "head"
+        self.new = True
 
     @property
     def exact(self) -> bool:
         """Whether an answer has ended, and nothing came after it."""
         return self._state == "end" and not self._skip and not self._buffer
 
-    def sent(self) -> None:
-        """Note that something is written: after a whole answer, that begins the next request."""
-        if self.exact:
+    def begin(self) -> bool:
+        """Note that a request begins; return whether nothing is left over from the one before it."""
+        clean = self.exact or (self.new and not self._buffer)
+        self.new = False
+        if clean:
             self._state = "head"
+        return clean
 
     def feed(self, data: bytes) -> None:
         """Follow *data* as it arrives."""

@@ -50,6 +50,11 @@ class Progress:
         self.phase: Phase = "waiting"
         self.tunnelled = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether something of the request has been written."""
+        return self.phase in ("tunnelling", "sent")
+
     def left(self, timeout: float | None, late: type[Exception]) -> float:
         """
         Return the seconds that a wait may take.
@@ -155,9 +160,9 @@ class DeadlineStream:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of *buffer*."""
-        self._framing.sent()
         progress = PROGRESS.get()
         left = progress.left(timeout, self._core.WriteTimeout)
+        _check_clean(progress, self._framing, self._inner, self._core)
         progress.writes(buffer)
         self._inner.write(buffer, left)
 
@@ -179,6 +184,18 @@ class DeadlineStream:
         return _readable(self._framing, info) or self._inner.get_extra_info(info)
 
 
+def _check_clean(progress: Progress, framing: Framing, inner: Any, core: Any) -> None:
+    # The engine looks at an idle connection before it chooses one. Between its look and its choice another
+    # thread may have put back a connection whose answer was followed by something, and bytes may arrive at
+    # any time; so it is looked at again when the request begins. At this error the engine closes the
+    # connection and takes the next one.
+    if progress.begun:
+        return
+    kept = not framing.new
+    if not framing.begin() or (kept and inner.get_extra_info("is_readable")):
+        raise core.ConnectionNotAvailable
+
+
 def _readable(framing: Framing, info: str) -> bool:
     # The engine asks so before it uses an idle connection again, and closes one that has something to say.
     return info == "is_readable" and not framing.exact
@@ -196,6 +213,7 @@ class CarefulBackend:
     """
 
     def __init__(self, core: Any) -> None:
+        self.core = core
         # anyio's own, on trio too: one behaviour to know.
         self._inner = core.AnyIOBackend()
         self._open: set[CarefulStream] = set()
@@ -243,8 +261,9 @@ class CarefulStream:
 
     async def write(self, buffer: bytes, *args: Any, **kwargs: Any) -> None:
         """Write all of *buffer*."""
-        self._framing.sent()
-        PROGRESS.get().writes(buffer)
+        progress = PROGRESS.get()
+        _check_clean(progress, self._framing, self._inner, self._backend.core)
+        progress.writes(buffer)
         await self._inner.write(buffer, *args, **kwargs)
 
     async def aclose(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import threading
+from itertools import product
 
 import pytest
 
@@ -31,12 +33,13 @@ def test_exact_answers(data, size):
         assert framing.exact is False
         framing.feed(data[start : start + size])
     assert framing.exact is True
-    framing.sent()
+    assert framing.begin() is True
     assert framing.exact is False
     framing.feed(data)
     assert framing.exact is True
     framing.feed(b"x")
     assert framing.exact is False
+    assert framing.begin() is False
 
 
 @pytest.mark.parametrize(
@@ -62,8 +65,9 @@ def test_exact_answers(data, size):
 def test_anything_else(data):
     """What is not seen to end exactly, doubtful framing included, never is, whatever follows."""
     framing = Framing()
+    assert framing.begin() is True
     framing.feed(data)
-    framing.sent()
+    assert framing.begin() is False
     framing.feed(b"")
     assert framing.exact is False
     framing.feed(b"x")
@@ -84,6 +88,30 @@ def test_connections_are_kept(caller, servers, whole):
     assert (len(server.requests), server.connections) == (3, 1)
 
 
+def test_bytes_before_the_first_request():
+    """A server that speaks before it is asked has nothing to say to the first request."""
+    framing = Framing()
+    framing.feed(LENGTH[:10])
+    assert framing.begin() is False
+
+
+@pytest.fixture(params=["in time", "too early"])
+def engines_look(request, monkeypatch):
+    """
+    When the engine looks whether an idle connection can be used again.
+
+    Too early is between the end of an answer and the choice of the next connection, where threads can meet.
+    """
+    if request.param == "too early":
+        for core, (colour, prefix) in product(
+            ("httpcore", "httpcore2"), (("_sync", ""), ("_async", "Async"))
+        ):
+            monkeypatch.setattr(
+                f"{core}.{colour}.http11.{prefix}HTTP11Connection.has_expired", lambda self: False
+            )
+
+
+@pytest.mark.usefixtures("engines_look")
 @pytest.mark.parametrize("kind", ["twice", "chunked twice", "longer than said"])
 def test_an_answer_to_somebody_else(caller, servers, kind):
     """What follows an answer on its connection is never the answer to the next request, nor read at all."""
@@ -108,6 +136,27 @@ def test_an_answer_to_somebody_else(caller, servers, kind):
     for name in ("first", "other", "third"):
         request = Request(method="GET", url=f"{server.url}/{name}", purpose="discovery")
         assert caller.send(request).body == name.encode()
+    assert server.connections == 3
+
+
+@pytest.mark.usefixtures("engines_look")
+def test_an_answer_that_comes_late(caller, servers):
+    """Bytes that arrive while a connection is idle are found when the next request would go out on it."""
+    sent = threading.Event()
+
+    def behave(connection):
+        while request := connection.read_request():
+            name = request.split()[1][1:]
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(name) + name)
+            connection.send(LENGTH)
+            sent.set()
+
+    server = servers.start(behave)
+    for name in ("first", "other", "third"):
+        request = Request(method="GET", url=f"{server.url}/{name}", purpose="discovery")
+        assert caller.send(request).body == name.encode()
+        assert sent.wait(10)
+        sent.clear()
     assert server.connections == 3
 
 
