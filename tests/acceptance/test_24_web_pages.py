@@ -253,7 +253,7 @@ def test_cookies_are_opaque(browsing: Any, demo: Any) -> None:
         value = cookie["value"]
         assert re.fullmatch(r"[A-Za-z0-9_-]{43}", value), name
         raw = base64.urlsafe_b64decode(value + "=")
-        for known in (b"patient", b"amber", b"{", b"eyJ"):
+        for known in (b"patient", b"amber", b"eyJ"):  # nothing short: random bytes may hold it
             assert known not in raw, name
         with pytest.raises(zlib.error):
             zlib.decompress(raw)
