@@ -60,6 +60,7 @@ class Memory:
         return None
 
 
+# The signatures are the engine's: arguments that memory has no use for, time limits among them.
 class AsyncMemory:
     """
     An async backend, and each of its connections.

@@ -24,7 +24,7 @@ else:
     from operator import attrgetter
     from reprlib import recursive_repr
 
-    def dataclass(cls=None, /, *, slots=True, frozen=False, kw_only=False, eq=True, repr=True):  # noqa: A002
+    def dataclass(cls=None, /, *, slots=True, frozen=False, kw_only=False, eq=True, repr=True):  # noqa: A002 - as theirs
         """
         Make a dataclass of *cls*; the options mean what they mean in the standard library.
 
@@ -123,7 +123,7 @@ else:
     def _comparison(names):
         values = _values(names)
 
-        def __eq__(self, other):  # noqa: N807
+        def __eq__(self, other):  # noqa: N807 - a method's name
             return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
 
         return {"__eq__": __eq__}
@@ -140,21 +140,21 @@ else:
             return
         values = _values(names)
 
-        def __hash__(self):  # noqa: N807
+        def __hash__(self):  # noqa: N807 - a method's name
             return hash(values(self))
 
         _add(made, {}, {"__hash__": __hash__})
 
-    def __setattr__(self, name, value):  # noqa: N807, ARG001
+    def __setattr__(self, name, value):  # noqa: N807, ARG001 - a method's name
         raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
 
-    def __delattr__(self, name):  # noqa: N807, ARG001
+    def __delattr__(self, name):  # noqa: N807, ARG001 - a method's name
         raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
 
-    def __getstate__(self):  # noqa: N807
+    def __getstate__(self):  # noqa: N807 - a method's name
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
-    def __setstate__(self, state):  # noqa: N807
+    def __setstate__(self, state):  # noqa: N807 - a method's name
         for field, value in zip(dataclasses.fields(self), state, strict=True):
             object.__setattr__(self, field.name, value)
 

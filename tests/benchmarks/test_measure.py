@@ -76,7 +76,7 @@ def test_both_sides_take_turns_in_going_first() -> None:
 
         return run
 
-    pairs = alternate(side("ours"), side("base"), Effort(rounds=4, seconds=1.0))  # type: ignore[arg-type]
+    pairs = alternate(side("ours"), side("base"), Effort(rounds=4, seconds=1.0))  # type: ignore[arg-type]  # fakes
     assert order[-8:] == ["ours", "base", "base", "ours"] * 2
     assert pairs.rounds == ((1.0, 1.0),) * 4
 

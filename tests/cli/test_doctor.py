@@ -202,7 +202,7 @@ def test_the_line_is_complete(tmp_path: Path) -> None:
         client_cert=tmp_path / "c.pem", client_key=tmp_path / "k.pem", timeout=5.0, transport=Library.HTTPX2
     )
     words = shlex.split(doctor_line(who, way, "system/*.rs").partition(" doctor ")[2])
-    command = get_command(app).commands["doctor"]  # type: ignore[attr-defined]
+    command = get_command(app).commands["doctor"]  # type: ignore[attr-defined]  # a group, unseen by types
     with command.make_context("doctor", words) as context:
         given = context.params
     expected = {
